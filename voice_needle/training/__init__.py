@@ -1,0 +1,1 @@
+"""(extra [train]) corpora, augmentation, fitting, export, model card."""
