@@ -1,0 +1,55 @@
+# Each target brings a fresh Debian or Raspberry Pi OS machine from nothing to done, and says what it does.
+SHELL := /bin/bash
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTHON ?= python3
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+# What the product needs from Debian, what its demo speaks with, and what its tests start.
+APT_RUN := python3-venv libportaudio2 espeak-ng flite mosquitto
+APT_TEST := pulseaudio libasound2-plugins festival festvox-kallpc16k festvox-us-slt-hts sox libspeexdsp1 postgresql
+
+.PHONY: help setup demo test lint fast clean apt-run apt-test
+help:
+	@echo "make setup   the environment in .venv      make demo   hear it do three real things"
+	@echo "make test    lint, types, every test       make clean  remove what make made"
+
+apt-run:
+	@sh devices/apt-install.sh "$(SUDO)" $(APT_RUN)
+apt-test: apt-run
+	@sh devices/apt-install.sh "$(SUDO)" $(APT_TEST)
+
+$(PY): | apt-run
+	@echo "Creating the Python environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install -q --disable-pip-version-check --upgrade pip
+
+$(VENV)/.demo: pyproject.toml | $(PY)
+	@echo "Installing voice-needle with its demo extras (once)"
+	@$(PY) -m pip install -q --disable-pip-version-check -e ".[demo]"
+	@touch $@
+$(VENV)/.dev: pyproject.toml | $(PY)
+	@echo "Installing voice-needle with its development extras (once)"
+	@$(PY) -m pip install -q --disable-pip-version-check -e ".[dev]"
+	@touch $@ $(VENV)/.demo
+
+setup: apt-run $(VENV)/.demo
+	@echo "Ready: $(VENV)/bin/voice-needle --help"
+
+demo: setup
+	@$(VENV)/bin/voice-needle demo
+
+lint: $(VENV)/.dev
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+
+# Fast tests first: a mistake shows in a minute.
+fast: $(VENV)/.dev lint
+	@$(PY) -m pytest tests/unit tests/contracts -m "not slow"
+
+test: apt-test fast
+	@$(PY) -m pytest tests/unit tests/contracts -m slow
+	@$(PY) -m pytest tests/flows tests/audio
+
+clean:
+	rm -rf $(VENV) out runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
