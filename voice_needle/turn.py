@@ -1,0 +1,116 @@
+"""One turn: its states, and its scope: the right to act and to speak, which an interruption takes away.
+
+Every piece of work carries the scope of its turn and asks `scope.check()` before a side effect and before a word is spoken.
+A cancelled scope never comes back to life; the next turn gets a new one with a higher number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from voice_needle.clock import Clock
+from voice_needle.events import Call, Decision, Question, ToolResult, Transcript
+
+T = TypeVar("T")
+
+
+class TurnState(StrEnum):
+    """Where a turn is on the path of sound."""
+
+    HEARING = "hearing"
+    TRANSCRIBING = "transcribing"
+    DECIDING = "deciding"
+    ACTING = "acting"
+    ANSWERING = "answering"
+    ENDED = "ended"
+    CANCELLED = "cancelled"
+
+
+class StaleTurn(Exception):
+    """The turn was cancelled: whatever wanted to go on must not. Never met by a user."""
+
+
+class Scope:
+    """A turn's cancellable scope: a number (the generation), the tasks that run in its name, and whether it still counts."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.reason = ""
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def alive(self) -> bool:
+        return not self.reason
+
+    def check(self) -> None:
+        """Errors: StaleTurn when this turn was cancelled."""
+        if self.reason:
+            raise StaleTurn(self.reason)
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run `work` as a task that a cancellation reaches."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def cancel(self, reason: str) -> None:
+        """End the scope and every task in it. The first reason stands."""
+        if not self.reason:
+            self.reason = reason or "cancelled"
+        for task in tuple(self._tasks):
+            if task is not asyncio.current_task():
+                task.cancel()
+
+
+@dataclass
+class Turn:
+    """What is known of one turn while it runs; the trace line is made from it at its end. Times: clock.monotonic() seconds."""
+
+    scope: Scope
+    started_s: float
+    state: TurnState = TurnState.HEARING
+    speech_ms: float = 0.0  # length of the user's speech
+    silence_ms: float = 0.0  # how long was waited for its end
+    transcript: Transcript | None = None
+    decision: Decision | None = None
+    results: list[ToolResult] = field(default_factory=list)
+    answer: str = ""
+    said: str = ""
+    unsaid: str = ""
+    interrupted_by: str = ""  # "" | stop | cancel | correct | request
+    ms: dict[str, float] = field(default_factory=dict)  # stage -> milliseconds
+
+    @property
+    def number(self) -> int:
+        return self.scope.number
+
+
+@dataclass
+class Memory:
+    """What one turn leaves to the next: nothing else is carried over, so that no request leaks into another."""
+
+    last_calls: tuple[Call, ...] = ()
+    last_answer: str = ""
+    last_unsaid: str = ""
+    question: Question | None = None
+    pending_calls: tuple[Call, ...] = ()
+    question_until_s: float = 0.0
+
+    def ask(self, question: Question | None, calls: tuple[Call, ...], until_s: float) -> None:
+        """An open question: its answer completes `calls`, or allows them."""
+        self.question, self.pending_calls, self.question_until_s = question, calls, until_s
+
+    def forget_question(self) -> None:
+        self.question, self.pending_calls, self.question_until_s = None, (), 0.0
+
+    def expire(self, clock: Clock) -> bool:
+        """Drop a question nobody answered in time. True when one was dropped."""
+        if (self.question or self.pending_calls) and clock.monotonic() >= self.question_until_s:
+            self.forget_question()
+            return True
+        return False

@@ -1,0 +1,53 @@
+"""One thread a model, and the knowledge whether any of them is at work.
+
+Models block, the loop must not: `run` hands a function to the model's own thread. `quiet` waits until every thread is idle,
+which is what lets a scripted clock stand still while a model thinks, so that a simulated conversation has the same order of
+events each time, on any machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Workers:
+    """Named single-thread executors. Work given to one name runs in order; different names run beside each other."""
+
+    def __init__(self) -> None:
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._busy = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def run(self, name: str, function: Callable[..., T], *arguments: object) -> T:
+        """`function(*arguments)` in the thread called `name`. Cancelling the caller abandons the result, not the work."""
+        pool = self._pools.get(name)
+        if pool is None:
+            pool = self._pools[name] = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._busy += 1
+        self._idle.clear()
+        future = asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
+        future.add_done_callback(self._done)
+        return await asyncio.shield(future)
+
+    def _done(self, future: asyncio.Future[object]) -> None:
+        self._busy -= 1
+        if self._busy == 0:
+            self._idle.set()
+        if not future.cancelled():
+            future.exception()  # an abandoned failure must not warn when it is collected: its turn is over
+
+    async def quiet(self) -> None:
+        """Return when no thread is at work."""
+        await self._idle.wait()
+
+    def close(self) -> None:
+        """Finish what runs, drop what waits, end the threads."""
+        for pool in self._pools.values():
+            pool.shutdown(wait=True, cancel_futures=True)
+        self._pools.clear()
