@@ -1,4 +1,4 @@
-"""What one training example is: words, the tools on offer, and the calls that are right, with the words that prove each value."""
+"""What one training example is: words, the tools on offer, the right calls, and the words that prove each value."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Example:
         return self.text[value.span.start : value.span.end] if value.span else ""
 
     def problems(self) -> Iterator[str]:
-        """Everything that makes the label impossible: unknown tools or parameters, values outside their enum, bad spans."""
+        """Everything that makes the label impossible: unknown tools or parameters, values not in the enum, bad spans."""
         offered = {tool["name"]: tool for tool in self.tools}
         if len(offered) != len(self.tools):
             yield "two tools of one name"
