@@ -35,7 +35,7 @@ class Workers:
         future.add_done_callback(self._done)
         return await asyncio.shield(future)
 
-    def _done(self, future: asyncio.Future[object]) -> None:
+    def _done(self, future: asyncio.Future[T]) -> None:
         self._busy -= 1
         if self._busy == 0:
             self._idle.set()
