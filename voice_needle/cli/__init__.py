@@ -5,28 +5,28 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any
 
 import click
 
 from voice_needle import __version__
 from voice_needle.errors import VoiceNeedleError
+from voice_needle.settings_file import nearest
 
-# command -> (module, attribute). The order is that of the help page.
+# command -> (module, attribute, help line). The order is that of the help page.
 COMMANDS = {
-    "run": ("voice_needle.cli.run", "run"),
-    "demo": ("voice_needle.cli.demo", "demo"),
-    "say": ("voice_needle.cli.words", "say"),
-    "transcribe": ("voice_needle.cli.words", "transcribe"),
-    "route": ("voice_needle.cli.words", "route"),
-    "call": ("voice_needle.cli.words", "call"),
-    "tools": ("voice_needle.cli.tools", "tools"),
-    "devices": ("voice_needle.cli.devices", "devices"),
-    "doctor": ("voice_needle.cli.doctor", "doctor"),
-    "models": ("voice_needle.cli.models", "models"),
-    "eval": ("voice_needle.cli.evaluate", "evaluate"),
-    "bench": ("voice_needle.cli.bench", "bench"),
-    "train": ("voice_needle.cli.train", "train"),
+    "run": ("run", "run", "Listen and act: on the microphone, or on a sound file."),
+    "demo": ("demo", "demo", "Three spoken requests, three real effects, and a picture of them."),
+    "say": ("words", "say", "Speak a sentence, or write it to a WAV file."),
+    "transcribe": ("words", "transcribe", "The words in a sound file."),
+    "route": ("words", "route", "The decision for a sentence: calls, outcome, confidence."),
+    "call": ("words", "call", "Execute one tool call by hand."),
+    "tools": ("tools", "tools", "List, check, try and make tools."),
+    "devices": ("devices", "devices", "Sound devices, board profiles, every option."),
+    "doctor": ("doctor", "doctor", "Check this device; each line with the fix to type."),
+    "models": ("models", "models", "List, pull and verify models."),
+    "eval": ("evaluate", "evaluate", "Accuracy on files: router, speech, duplex, scenarios."),
+    "bench": ("bench", "bench", "Milliseconds, memory and idle load of this machine."),
+    "train": ("train", "train", "Train or fine-tune the embedded router (extra [train])."),
 }
 
 
@@ -39,17 +39,21 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, attribute = COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(f"voice_needle.cli.{module}"), attribute)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from voice_needle.settings_file import nearest
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            hint = nearest(args[0], list(COMMANDS)) or "; voice-needle --help lists them"
+            raise click.UsageError(f"There is no command `{args[0]}`{hint}", ctx)
+        return super().resolve_command(ctx, args)
 
-            raise click.UsageError(error.message.rstrip(".") + nearest(args[0], list(COMMANDS)) + ".", ctx) from None
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
