@@ -177,55 +177,96 @@ def _stems(text: str) -> str:
     return " ".join(_stem(word) for word in text.split() if word != "'s")
 
 
-def match_spoken(text: str, forms: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The names of which `text` is a spoken form: exactly, else but for plural, else by equal sound. Several: ambiguous."""
-    wanted = plain(text)
-    said = [(name, plain(form)) for name, spoken in forms.items() for form in (*spoken, name.replace("_", " "))]
-    for same in (lambda a, b: a == b, lambda a, b: _stems(a) == _stems(b), _sounds_like):
-        found = dict.fromkeys(name for name, form in said if same(wanted, form))
+class SpokenIndex:
+    """The spoken forms of one vocabulary, looked up in constant time."""
+
+    def __init__(self, forms: Mapping[str, Sequence[str]]) -> None:
+        self.options = tuple(spoken[0] for spoken in forms.values() if spoken)[:_MAX_OPTIONS]
+        self.first = {name: spoken[0] if spoken else name for name, spoken in forms.items()}
+        self.longest = 1
+        self._exact: dict[str, dict[str, None]] = {}
+        self._stemmed: dict[str, dict[str, None]] = {}
+        self._sound: dict[str, list[tuple[str, str]]] = {}
+        for name, spoken in forms.items():
+            for form in {plain(form) for form in (*spoken, name.replace("_", " "))} - {""}:
+                self.longest = max(self.longest, len(form.split()) + 1)
+                self._exact.setdefault(form, {})[name] = None
+                self._stemmed.setdefault(_stems(form), {})[name] = None
+                joined = form.replace(" ", "")
+                self._sound.setdefault(jellyfish.metaphone(joined), []).append((joined, name))
+
+    def find(self, text: str) -> tuple[str, ...]:
+        """The names of which `text` is a spoken form: exactly, else but for plural, else by equal sound. Several: ambiguous."""
+        wanted = plain(text)
+        found = self._exact.get(wanted) or self._stemmed.get(_stems(wanted))
         if found:
             return tuple(found)
-    return ()
+        joined = wanted.replace(" ", "")
+        alike = self._sound.get(jellyfish.metaphone(joined), ()) if len(joined) >= 5 else ()
+        return tuple(dict.fromkeys(name for form, name in alike if _spelled_alike(joined, form)))
 
 
-def _sounds_like(heard: str, form: str) -> bool:
-    """Equal Metaphone codes of some length, and spelled alike: "kitchin" is the kitchen, "lift" is not left."""
-    heard, form = heard.replace(" ", ""), form.replace(" ", "")
-    if min(len(heard), len(form)) < 5 or heard[0] != form[0]:
-        return False
-    return (
-        jellyfish.metaphone(heard) == jellyfish.metaphone(form)
-        and jellyfish.jaro_winkler_similarity(heard, form) >= 0.88
+_INDEXES: dict[int, tuple[object, SpokenIndex]] = {}
+
+
+def spoken_index(schema: Mapping[str, Any]) -> SpokenIndex:
+    """The index of a schema's enum, or of a boolean's or number's x-spoken; built once for each schema object."""
+    kept = _INDEXES.get(id(schema))
+    if kept is None or kept[0] is not schema:
+        if len(_INDEXES) > 4096:
+            _INDEXES.clear()
+        kept = _INDEXES[id(schema)] = (schema, SpokenIndex(_all_forms(schema)))
+    return kept[1]
+
+
+def _all_forms(schema: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+    if "enum" in schema or "const" in schema:
+        return spoken_forms({**schema, "enum": schema.get("enum", [schema.get("const")])})
+    return {
+        str(k).lower() if isinstance(k, bool) else str(k): _texts(v) for k, v in (schema.get("x-spoken") or {}).items()
+    }
+
+
+def longest_form(schema: Mapping[str, Any]) -> int:
+    """Words of the longest spoken form of an enum (article included); 0 where the schema has none."""
+    return spoken_index(schema).longest if "enum" in schema or "const" in schema else 0
+
+
+def is_open(schema: Mapping[str, Any]) -> bool:
+    """Whether any words can be the value: a string without enum, format or pattern."""
+    return _type_of(schema) == "string" and not any(
+        key in schema for key in ("enum", "const", "format", "pattern", "$ref")
     )
+
+
+def _spelled_alike(heard: str, form: str) -> bool:
+    """Beside an equal Metaphone code: "kitchin" is the kitchen, "lift" is too short to be left."""
+    return len(form) >= 5 and heard[0] == form[0] and jellyfish.jaro_winkler_similarity(heard, form) >= 0.88
 
 
 def _choice(words: list[str], evidence: str, schema: Mapping[str, Any]) -> Parsed | Problem:
-    values = list(schema.get("enum") or [schema["const"]]) if "enum" in schema or "const" in schema else []
-    by_name = {str(value): value for value in values}
-    forms = spoken_forms({**schema, "enum": values})
-    found = match_spoken(" ".join(words), forms)
+    index = spoken_index(schema)
+    by_name = {str(value): value for value in schema.get("enum", [schema.get("const")])}
+    found = index.find(" ".join(words))
     if not found:
         number = _plain_number(words)
-        found = tuple(name for name, value in by_name.items() if number is not None and name == str(number))
+        found = (str(number),) if number is not None and str(number) in by_name else ()
     if len(found) == 1:
         return Parsed(by_name[found[0]], evidence)
     if found:
-        return Problem("ambiguous", evidence, tuple(forms[name][0] for name in found))
-    return Problem(
-        "unknown_value", evidence, tuple(spoken[0] for spoken in list(forms.values())[:_MAX_OPTIONS] if spoken)
-    )
+        return Problem("ambiguous", evidence, tuple(index.first[name] for name in found))
+    return Problem("unknown_value", evidence, index.options)
 
 
 def _boolean(words: list[str], evidence: str, schema: Mapping[str, Any]) -> Parsed | Problem:
-    spoken = schema.get("x-spoken") or {}
-    forms = {name: _texts(spoken.get(name, spoken.get(name == "true", ()))) for name in ("true", "false")}
-    found = match_spoken(" ".join(words), forms)
+    index = spoken_index(schema)
+    found = index.find(" ".join(words))
     if len(found) == 1:
         return Parsed(found[0] == "true", evidence)
     text = _without_article(words)
     if text in _TRUE or text in _FALSE:
         return Parsed(text in _TRUE, evidence)
-    return Problem("unknown_value", evidence, tuple(f[0] for f in forms.values() if f) or ("yes", "no"))
+    return Problem("unknown_value", evidence, index.options or ("yes", "no"))
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -260,8 +301,7 @@ def declared_unit(schema: Mapping[str, Any]) -> tuple[str, Unit | None]:
 
 def _number(words: list[str], evidence: str, schema: Mapping[str, Any], *, integer: bool) -> Parsed | Problem:
     name, wanted = declared_unit(schema)
-    forms = {str(k): _texts(v) for k, v in (schema.get("x-spoken") or {}).items()}
-    named = match_spoken(" ".join(words), forms) if forms else ()
+    named = spoken_index(schema).find(" ".join(words)) if schema.get("x-spoken") else ()
     value: Number | None
     if len(named) == 1:
         try:
