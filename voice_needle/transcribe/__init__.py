@@ -1,1 +1,32 @@
-"""utterance -> words."""
+"""utterance -> words.
+
+recogniser = get_recogniser("auto", config.transcribe, data_dir=config.data_dir)
+recogniser.prepare(tools)
+transcript = recogniser.transcribe(utterance)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from voice_needle.config import Transcribe
+from voice_needle.errors import ConfigError
+from voice_needle.transcribe.engine import Recogniser, Stream
+
+
+def get_recogniser(
+    name: str = "auto", settings: Transcribe | None = None, *, data_dir: Path | None = None
+) -> Recogniser:
+    """auto | sphinx | whisper. data_dir: where installed models (`models/`) and compiled grammars (`grammars/`) live.
+
+    Errors: ConfigError for another name; ModelMissing, EngineMissing for what a chosen engine needs.
+    """
+    settings = settings or Transcribe()
+    if name not in ("auto", "sphinx", "whisper"):
+        raise ConfigError(f"there is no recogniser called {name}", fix="transcribe.engine: auto, sphinx or whisper")
+    from voice_needle.transcribe.sphinx import SphinxRecogniser, SphinxSettings
+
+    return SphinxRecogniser(SphinxSettings(cache=data_dir / "grammars" if data_dir else None))
+
+
+__all__ = ["Recogniser", "Stream", "get_recogniser"]

@@ -1,0 +1,176 @@
+"""Registered tools -> one closed grammar (JSGF, https://www.w3.org/TR/jsgf/) of everything they can be told.
+
+Grammar and language model come from the same patterns, so what one can say the other can too. The words that steer a
+conversation (yes, stop, "make that twelve") belong to every grammar.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from voice_needle.errors import BadToolSchema
+from voice_needle.tools import Tool, Toolset, spoken_forms
+from voice_needle.transcribe.patterns import (
+    NOTHING, Loop, Node, Ref, Seq, Words, choice, parse, sequence, spoken_words, words_of,
+)  # fmt: skip
+from voice_needle.transcribe.spoken_values import EVERYDAY_WORDS, EXPANSIONS, IDENTIFIER_PARTS, value_rule
+
+DIALOGUE = (
+    "(yes|yeah|yep|yes please|sure|ok|okay|right|correct|do it|go ahead)",
+    "(no|nope|no thanks|don't|do not)",
+    "(stop|stop it|stop that|cancel|cancel that|cancel it|never mind|forget it|abort|quiet|be quiet|shut up)",
+    "(repeat that|say that again|say again|what did you say|pardon|undo|undo that|undo it|take that back)",
+    "(uh-huh|mm-hmm|thanks|thank you|hello|help|what can you do)",
+)
+"""Said to the conversation, not to a tool."""
+
+CORRECTION = "(no|no wait|wait|sorry|actually|i mean|i meant|rather|not that|make that|make it|no make that|no make it|no i mean|no i said)"
+"""Opens an amendment; any value of any tool may follow, or a whole new command."""
+
+POLITE_START = (
+    "[(please|can you|could you|would you|will you|can you please|could you please|hey|ok|okay|i want you to)]"
+)
+POLITE_END = "[(please|now|thanks|thank you|for me)]"
+JOIN = "(and|and then|then|and also|also)"
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """top: what one utterance may be. rules: named parts of it. words: everything that needs a pronunciation.
+
+    content_hash: SHA-256 over the patterns; the key under which whatever is built from them is cached.
+    """
+
+    top: Node
+    rules: Mapping[str, Node]
+    words: frozenset[str]
+    content_hash: str
+    open_words: frozenset[str] = field(default=frozenset())  # those that only a free-text slot brought in
+
+    def jsgf(self) -> str:
+        """The grammar in JSGF, public rule <utterance>."""
+        lines = ["#JSGF V1.0;", "grammar tools;"]
+        lines += [f"<{name}> = {_jsgf(node)};" for name, node in self.rules.items()]
+        lines.append(f"public <utterance> = {_jsgf(self.top)};")
+        return "\n".join(lines) + "\n"
+
+
+def build_grammar(tools: Toolset) -> Grammar:
+    """Everything that can be said to these tools.
+
+    A tool without sentences contributes its examples of words only (its vocabularies), since nobody wrote how it is asked
+    for. Errors: BadToolSchema naming the tool and the pattern that cannot be read.
+    """
+    return _Builder(tools).build()
+
+
+class _Builder:
+    def __init__(self, tools: Toolset) -> None:
+        self._tools = tools
+        self._rules: dict[str, Node] = {}
+        self._free_text_used = False
+        self._values: list[Node] = []
+
+    def build(self) -> Grammar:
+        commands = [node for tool in self._tools.values() for node in self._commands(tool)]
+        acts = [self._parse(template) for template in DIALOGUE]
+        start, end, join = self._parse(POLITE_START), self._parse(POLITE_END), self._parse(JOIN)
+        top: list[Node] = [*acts]
+        if commands:
+            self._rules["command"] = choice(commands)
+            one = sequence([start, Ref("command"), end])
+            top.append(one)
+            top.append(sequence([one, join, one]))
+        if self._values:
+            self._rules["value"] = choice(self._values)
+            top.append(
+                sequence([self._parse(CORRECTION), choice([Ref("value"), *([Ref("command")] if commands else [])])])
+            )
+        if self._free_text_used:
+            self._rules["free_text"] = self._free_text()
+        root = choice(top)
+        words = set().union(*(words_of(node) for node in (root, *self._rules.values())))
+        open_words = words_of(self._rules.get("free_text", NOTHING))
+        closed = set().union(
+            *(words_of(node) for name, node in self._rules.items() if name != "free_text"), words_of(root)
+        )
+        key = hashlib.sha256(
+            json.dumps([repr(root), {k: repr(v) for k, v in self._rules.items()}]).encode()
+        ).hexdigest()
+        return Grammar(root, dict(self._rules), frozenset(words), key, frozenset(open_words - closed))
+
+    def _commands(self, tool: Tool) -> list[Node]:
+        found: list[Node] = []
+        for template in tool.sentences:
+            try:
+                found.append(parse(template, partial(self._slot, tool), tool.expansions))
+            except ValueError as error:
+                raise BadToolSchema(f"tool {tool.name}, pattern {template!r}: {error}") from error
+        for name in tool.properties:  # values that no sentence mentions can still be said in a correction
+            self._slot(tool, name, name)
+        return found
+
+    def _slot(self, tool: Tool, list_name: str, slot_name: str) -> Node:
+        schema = tool.properties.get(slot_name, tool.properties.get(list_name))
+        if schema is None:
+            known = ", ".join(tool.properties) or "none"
+            raise ValueError(f"{{{slot_name}}} is not a parameter (there are: {known})")
+        node = self._value(schema)
+        if isinstance(node, Ref) and node not in self._values and node.name != "free_text":
+            self._values.append(node)
+        return node
+
+    def _value(self, schema: Mapping[str, Any]) -> Node:
+        if schema.get("type") == "array" and isinstance(schema.get("items"), Mapping):
+            item = self._value(schema["items"])
+            return sequence([item, choice([NOTHING, sequence([choice([NOTHING, Words(("and",))]), item])])])
+        if schema.get("enum"):
+            forms = [Words(spoken_words(form)) for said in spoken_forms(schema).values() for form in said]
+            return self._rule(choice([form for form in forms if form.words] or [NOTHING]), "names")
+        template = value_rule(schema)
+        if template is None:
+            self._free_text_used = True
+            return Ref("free_text")
+        if template == "<identifier>":
+            return self._rule(Loop(self._parse("<identifier_part>"), IDENTIFIER_PARTS), "identifier")
+        return self._rule(self._parse(template), template.split(">")[0].strip("<(").replace("-", "_") or "value")
+
+    def _rule(self, node: Node, kind: str) -> Ref:
+        """The same pattern gets the same rule, whichever tool brings it."""
+        name = f"{kind.split('|')[0]}_{hashlib.sha256(repr(node).encode()).hexdigest()[:8]}"
+        self._rules.setdefault(name, node)
+        return Ref(name)
+
+    def _parse(self, template: str) -> Node:
+        def no_slot(_: str, name: str) -> Node:
+            raise ValueError(f"{{{name}}} has no place here")
+
+        return parse(template, no_slot, EXPANSIONS)
+
+    def _free_text(self) -> Node:
+        words = set(EVERYDAY_WORDS).union(*(words_of(node) for node in self._rules.values()))
+        for tool in self._tools.values():
+            words.update(spoken_words(tool.description))
+        return Loop(choice([Words((word,)) for word in sorted(words)]), 5)
+
+
+def _jsgf(node: Node) -> str:
+    if isinstance(node, Words):
+        return " ".join(node.words) or "<NULL>"
+    if isinstance(node, Ref):
+        return f"<{node.name}>"
+    if isinstance(node, Loop):
+        return f"({_jsgf(node.item)})+"
+    if isinstance(node, Seq):
+        return " ".join(_jsgf(item) for item in node.items)
+    rest = [item for item in node.items if item != NOTHING]
+    inner = " | ".join(_jsgf(item) for item in rest)
+    return f"[{inner}]" if len(rest) < len(node.items) else f"({inner})"
+
+
+__all__ = ["Grammar", "build_grammar"]
