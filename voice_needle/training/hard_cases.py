@@ -13,22 +13,25 @@ from voice_needle.training.draft import Call, Draft, Filler, Style, Token, plain
 from voice_needle.training.spoken_values import Spoken
 from voice_needle.training.templates import Domain, ToolSpec, Variant
 
-_VERBS = frozenset(
-    "accept activate add adjust advance announce answer archive arm ask assign begin block boil book brew brighten bring "
-    "calculate calibrate call cancel change charge check clean clear close compute confirm connect convert cook cool count "
-    "create cut deactivate decrease define delete deliver describe dial dim disable disarm disconnect discard do download draw "
-    "drive drop empty enable end enter explain fade fast fetch fill find finish flip flush follow forward freeze get give go "
-    "grab halt hand hang heat hold increase insert inspect invite join keep launch lay leave let lift light list load locate "
-    "lock log look lower make mark measure mention message mix mount move mow mute navigate note notify open order pack page "
-    "park pass pause pay pick play pour preheat print pull pump purge push put query quit raise read reboot receive recline "
-    "record reduce refill register release remind remove rename repeat replace reply report request reschedule reserve reset "
-    "restart restock resume return ring rinse roll rotate route run save scan schedule scrap seal search sell send serve set "
-    "share ship show shuffle shut silence skip slow snooze sort sound speak spell spin split spread start stay steer step stop "
-    "store stow stream subscribe summon suspend swap switch sync take tell text thaw tick tighten tilt toast top track "
-    "transfer translate turn unblock unfollow unlock unmute unpause unplug unsubscribe update use vacuum ventilate wait wake "
-    "warm wash watch water weigh wipe withdraw write wind shift solve estimate convert evaluate simulate predict generate "
-    "determine analyze analyse compare identify retrieve provide multiply divide fix flag fly".split(" ")  # noqa: SIM905
-)  # fmt: skip
+_VERBS = frozenset(  # a request that begins with one of them is imperative
+    """
+    accept activate add adjust advance analyse analyze announce answer archive arm ask assign begin block boil book
+    brew brighten bring calculate calibrate call cancel change charge check clean clear close compare compute
+    confirm connect convert cook cool count create cut deactivate decrease define delete deliver describe determine
+    dial dim disable disarm discard disconnect divide do download draw drive drop empty enable end enter estimate
+    evaluate explain fade fast fetch fill find finish fix flag flip flush fly follow forward freeze generate get
+    give go grab halt hand hang heat hold identify increase insert inspect invite join keep launch lay leave let
+    lift light list load locate lock log look lower make mark measure mention message mix mount move mow multiply
+    mute navigate note notify open order pack page park pass pause pay pick play pour predict preheat print provide
+    pull pump purge push put query quit raise read reboot receive recline record reduce refill register release
+    remind remove rename repeat replace reply report request reschedule reserve reset restart restock resume
+    retrieve return ring rinse roll rotate route run save scan schedule scrap seal search sell send serve set share
+    shift ship show shuffle shut silence simulate skip slow snooze solve sort sound speak spell spin split spread
+    start stay steer step stop store stow stream subscribe summon suspend swap switch sync take tell text thaw tick
+    tighten tilt toast top track transfer translate turn unblock unfollow unlock unmute unpause unplug unsubscribe
+    update use vacuum ventilate wait wake warm wash watch water weigh wind wipe withdraw write
+    """.split()
+)
 _LAST_WINS = ["{a} no wait {b}", "{a} no sorry {b}", "{a} actually no {b}", "{a} scratch that {b}", "{a} no {b} instead",
               "{a} wait no {b}", "{a} oh no i mean {b}", "{a} hold on {b} instead", "{a} correction {b}"]  # fmt: skip
 _TAKEN_BACK = ["{a} no forget it", "{a} never mind", "{a} actually don't", "{a} no wait don't", "{a} oh forget it",

@@ -1,50 +1,214 @@
-"""Mixes the sources into one stream of training examples, deterministic from a seed, and stores it in shards."""
+"""Mixes the sources into one stream of training examples, deterministic from a seed, and stores it in shards.
+
+`python -m voice_needle.training.mixture --out runs/data --count 400000` writes a mixture once; training reads it with `load`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from voice_needle.route.stitch.dialogue import DIALOGUE_TOOLS
+from voice_needle.training import more_values
+from voice_needle.training.augment import Mishearing, enum_groups, written
+from voice_needle.training.catalogue import Catalogue, Entry, corpus_words, draw_count, schema_words, text_words
+from voice_needle.training.dialogue import DialogueWriter
+from voice_needle.training.draft import Style, finish
 from voice_needle.training.examples import Example, Schema, from_json, to_json
-from voice_needle.training.readers import DEFAULT_DATA, Reader, development_texts, normalised
+from voice_needle.training.hard_cases import Case, Writer
+from voice_needle.training.readers import DEFAULT_DATA, SETS, Reader, development_texts, normalised
+from voice_needle.training.templates import ToolSpec, Variant, read_corpus, read_frames, render
 
-DEFAULT: Mapping[str, float] = {"sgd": 3.0, "sgd_slots": 1.5, "liu": 1.5, "car": 0.4, "skills": 0.5, "background": 0.6}
+DEFAULT: Mapping[str, float] = {
+    "own": 44, "dialogue": 3, "sgd": 14, "sgd_slots": 7, "liu": 14, "car": 1.5, "skills": 3, "background": 5,
+}  # fmt: skip
 SHARD = 20_000
+VARIANTS = 12  # renderings of each tool in one mixture: enough to rename, few enough to cache
+
+
+class Mixture:
+    """Everything that examples are made of, read once. held_out: the tools kept for development instead of the others.
+
+    Errors: TrainingDataMissing when the public sets are not below `data`.
+    """
+
+    def __init__(self, seed: int = 0, held_out: bool = False, data: Path = DEFAULT_DATA,
+                 sources: Sequence[str] = tuple(DEFAULT)) -> None:  # fmt: skip
+        self.rng = random.Random(f"{seed} {held_out}")
+        self.held_out = held_out
+        self.excluded = development_texts(data)
+        reader = Reader(data)
+        self.sets = {
+            name: [example for example in reader.read(name) if normalised(example.text) not in self.excluded]
+            for name in SETS
+            if name in sources
+        }
+        self.domains = read_corpus()
+        self.variants = {tool: self._renderings(tool) for domain in self.domains for tool in domain.tools}
+        offered = {tool: found for tool, found in self.variants.items() if held_out or not tool.held_out}
+        written_for = {tool: found for tool, found in offered.items() if tool.held_out == held_out}
+        self.offered = offered
+        self.more = more_values.read(data, reader)
+        self.frames = read_frames()
+        domains = [domain for domain in self.domains if any(tool in written_for for tool in domain.tools)]
+        self.writer = Writer(self.rng, domains, written_for, self.frames, self.more)
+        self.dialogue = DialogueWriter(self.rng, self.frames, self.writer)
+        self.catalogue = Catalogue([*self._corpus_entries(), *self._public_entries(reader)])
+        self.mishearing = Mishearing(self._vocabulary())
+
+    def _renderings(self, tool: ToolSpec) -> list[Variant]:
+        rng = random.Random(tool.key)  # the same for every seed, so that caches stay warm
+        return [render(tool, rng, plain=number == 0) for number in range(VARIANTS)]
+
+    def _corpus_entries(self) -> Iterator[Entry]:
+        for domain in self.domains:
+            for tool in domain.tools:
+                if tool in self.offered:
+                    schemas = [variant.schema for variant in self.variants[tool]]
+                    yield Entry(domain.name, schemas, corpus_words(tool, domain.values), tool)
+
+    def _public_entries(self, reader: Reader) -> Iterator[Entry]:
+        heard: dict[int, list[str]] = defaultdict(list)
+        for examples in self.sets.values():
+            for example in examples:
+                if example.loss == "all":
+                    right = {answer.tool for answer in example.answers}
+                    for tool in example.tools:
+                        if tool["name"] in right and len(heard[id(tool)]) < 150:
+                            heard[id(tool)].append(example.text)
+        for pool, schemas in reader.schemas.items():
+            if pool != "car":
+                for schema in schemas.values():
+                    yield Entry(pool, [schema], " ".join([*heard[id(schema)], *[schema_words(schema)] * 3]))
+
+    def _vocabulary(self) -> set[str]:
+        words = {word for domain in self.domains for tool in domain.tools for line in (*tool.say, *tool.near)
+                 for word in text_words(line)}  # fmt: skip
+        return words | {word for domain in self.domains for found in domain.values.values() for line in found
+                        for word in text_words(str(line))}  # fmt: skip
+
+    # --- drawing ---
+
+    def stream(self, weights: Mapping[str, float] = DEFAULT) -> Iterator[Example]:
+        """Examples without end."""
+        names = [name for name in weights if name in ("own", "dialogue") or self.sets.get(name)]
+        while True:
+            name = self.rng.choices(names, [weights[name] for name in names])[0]
+            if name == "own":
+                example = self.own()
+            elif name == "dialogue":
+                example = self.from_dialogue()
+            else:
+                example = self.public(self.rng.choice(self.sets[name]))
+            if normalised(example.text) not in self.excluded:
+                yield example
+
+    def style(self) -> Style:
+        digits = self.rng.random() < 0.3
+        return Style(digits, self.rng.random() < (0.4 if digits else 0.12))
+
+    def own(self, kind: str | None = None, style: Style | None = None, count: int | None = None) -> Example:
+        """An example of the template corpus. kind: one of Writer.kinds; count: how many tools to offer."""
+        kinds = self.writer.kinds
+        kind = kind or self.rng.choices(list(kinds), [weight for weight, _ in kinds.values()])[0]
+        style = style or self.style()
+        return self._made(self.writer.case(kind, style), style, "own", count)
+
+    def from_dialogue(self, style: Style | None = None, count: int | None = None) -> Example:
+        """A dialogue act among tools, or the same words where no dialogue act is on offer."""
+        style = style or self.style()
+        text, answers, offered, kind = self.dialogue.draw(style)
+        schemas: list[Schema] = list(DIALOGUE_TOOLS) if offered else []
+        count = draw_count(self.rng) if count is None else count
+        schemas += self.catalogue.strangers(text, count, self._own_pools(), set(), self.rng, limit=0.1)
+        return Example(text, self._shuffled(schemas), answers, "all", kind, "dialogue", "dialogue")
+
+    def _made(self, case: Case, style: Style, source: str, count: int | None = None) -> Example:
+        draft, rng = case.draft, self.rng
+        if not style.clear and rng.random() < 0.08:
+            self.mishearing.apply(draft, rng, enum_groups(draft))
+        if style.written:
+            written(draft, rng)
+        text, answers = finish(draft)
+        schemas = [variant.schema for variant in case.offered]
+        count = draw_count(rng) if count is None else count
+        schemas += self._siblings(case, text, count - len(schemas), {schema["name"] for schema in schemas})
+        if rng.random() < 0.4 and not self.dialogue.may_be(text):
+            schemas += self._dialogue_tools()
+        names = {schema["name"] for schema in schemas}
+        schemas += self.catalogue.strangers(text, count - len(schemas), self._pools(), names, rng)
+        pool = case.domain.name if case.domain else ""
+        return Example(text, self._shuffled(schemas), answers, "all", case.kind, source, pool, case.meta)
+
+    def _siblings(self, case: Case, text: str, room: int, names: set[str]) -> list[Schema]:
+        """Tools of the same domain: the near misses. For words that no tool serves, only such as cannot be meant."""
+        found: list[Schema] = []
+        if case.domain is None or room <= 0:
+            return found
+        tools = [tool for tool in case.domain.tools if tool in self.offered and tool not in case.barred]
+        taken = {variant.tool for variant in case.offered}
+        words = text_words(text)
+        for tool in self.rng.sample(tools, len(tools)):
+            if tool in taken or self.rng.random() < 0.25 or len(found) >= room:
+                continue
+            if not case.draft.calls and tool.may_serve(words):
+                continue
+            schema = self.rng.choice(self.variants[tool]).schema
+            if schema["name"] not in names:
+                names.add(schema["name"])
+                found.append(schema)
+        return found
+
+    def public(self, example: Example) -> Example:
+        """A public example among tools of other families, and of its own where its labels allow it."""
+        if example.loss == "span" or (example.pool == "car" and self.rng.random() < 0.5):
+            return example
+        schemas = list(example.tools)
+        names = {schema["name"] for schema in schemas}
+        wanted = draw_count(self.rng) - len(schemas)
+        if example.pool == "liu" and example.kind == "intent":
+            more = self.catalogue.strangers(example.text, wanted // 2, ["liu"], names, self.rng, limit=0.12)
+            schemas += more
+            names |= {schema["name"] for schema in more}
+            wanted -= len(more)
+        doubtful = example.kind == "none" and (example.pool == "sgd" or example.text.count(" ") < 4)
+        doubtful = doubtful or bool(names & {"repeat", "commandstop"}) or self.dialogue.may_be(example.text)
+        if not doubtful and self.rng.random() < 0.3:
+            schemas += self._dialogue_tools()
+        limit = 0.12 if example.answers else 0.08
+        pools = self._pools(example.pool)
+        schemas += self.catalogue.strangers(example.text, wanted, pools, names, self.rng, limit=limit)
+        return replace(example, tools=self._shuffled(schemas))
+
+    def _own_pools(self) -> list[str]:
+        return [domain.name for domain in self.domains if domain.name in self.catalogue.by_pool]
+
+    def _pools(self, without: str = "") -> list[str]:
+        public = [pool for pool in ("sgd", "liu", "skills") if pool in self.catalogue.by_pool and pool != without]
+        own = self._own_pools()
+        return own + public * max(1, len(own) // 10)
+
+    def _dialogue_tools(self) -> list[Schema]:
+        if self.rng.random() < 0.75:
+            return list(DIALOGUE_TOOLS)
+        return self.rng.sample(DIALOGUE_TOOLS, self.rng.randint(2, len(DIALOGUE_TOOLS)))
+
+    def _shuffled(self, schemas: list[Schema]) -> tuple[Schema, ...]:
+        self.rng.shuffle(schemas)
+        return tuple(schemas)
 
 
 def stream(
     mixture: Mapping[str, float] = DEFAULT, seed: int = 0, held_out: bool = False, data: Path = DEFAULT_DATA
 ) -> Iterator[Example]:
     """Examples without end, drawn by weight. held_out: only what training never sees. Errors: TrainingDataMissing."""
-    rng = random.Random(seed)
-    reader = Reader(data)
-    excluded = development_texts(data)
-    sets = {name: [item for item in reader.read(name) if normalised(item.text) not in excluded] for name in mixture}
-    pools = {name: list(schemas.values()) for name, schemas in reader.schemas.items()}
-    names, weights = list(mixture), list(mixture.values())
-    while True:
-        name = rng.choices(names, weights)[0]
-        yield with_distractors(rng.choice(sets[name]), pools, rng)
-
-
-def with_distractors(example: Example, pools: Mapping[str, list[Schema]], rng: random.Random) -> Example:
-    """The example among more tools, where its family allows it: 1 to 60, few more often than many."""
-    if example.loss == "span" or example.pool not in ("liu", "background"):
-        return example
-    wanted = min(60, int(rng.expovariate(1 / 10))) if example.pool == "background" else int(rng.expovariate(1 / 5))
-    pool = pools["liu"] + pools["skills"] if example.pool == "background" else pools["liu"]
-    tools = {tool["name"]: tool for tool in example.tools}
-    if example.kind in ("removed",):
-        return example
-    for tool in rng.sample(pool, min(wanted, len(pool))):
-        tools.setdefault(tool["name"], tool)
-    offered = list(tools.values())
-    rng.shuffle(offered)
-    return replace(example, tools=tuple(offered))
+    return Mixture(seed, held_out, data, tuple(mixture)).stream(mixture)
 
 
 def store(examples: Iterator[Example], count: int, folder: Path) -> None:
@@ -60,7 +224,8 @@ def store(examples: Iterator[Example], count: int, folder: Path) -> None:
                     if id(tool) not in numbers:
                         numbers[id(tool)] = len(kept)
                         kept.append(tool)
-                record = to_json(example) | {"tools": [numbers[id(tool)] for tool in example.tools]}
+                record: dict[str, Any] = to_json(example)
+                record["tools"] = [numbers[id(tool)] for tool in example.tools]
                 out.write(json.dumps(record, separators=(",", ":")) + "\n")
     (folder / "schemas.json").write_text(json.dumps(kept))
 

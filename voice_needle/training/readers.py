@@ -59,14 +59,20 @@ class Reader:
         self.data = data
         self.schemas: dict[str, dict[str, Schema]] = {}  # pool -> content -> schema
         self.dropped: dict[str, int] = {}
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """The lines of one set as they stand in its file, read once."""
+        if name not in self._rows:
+            self._rows[name] = list(rows(self.data / "router" / "train" / f"{name}.jsonl.xz"))
+        return self._rows[name]
 
     def read(self, name: str) -> Iterator[Example]:
         """The examples of one set of SETS, in order; lines whose open values are not in the words are left out."""
-        source = list(rows(self.data / "router" / "train" / f"{name}.jsonl.xz"))
+        source = self.rows(name)
         whole: frozenset[str] = frozenset()  # turns that chains are made of
         if name == "sgd":
-            slots = rows(self.data / "router" / "train" / "sgd_slots.jsonl.xz")
-            whole = frozenset(row["query"] for row in (*source, *slots) if row["meta"]["kind"] != "chain")
+            whole = frozenset(row["query"] for row in (*source, *self.rows("sgd_slots")) if row["meta"]["kind"] != "chain")
         for row in source:
             example = self._example(name, row, whole)
             if example is None:
