@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from voice_needle.dispatch import manifest as manifests
 from voice_needle.dispatch.handlers import python
 from voice_needle.dispatch.manifest import Manifest
+from voice_needle.dispatch.watch import Watch
 from voice_needle.errors import ToolError, ToolFailed, ToolUnreachable
 from voice_needle.plugin import Context, Result
 from voice_needle.tools import Tool
@@ -26,7 +27,7 @@ class Host(Protocol):
         """Set up, once; again after a failure. Errors: ToolUnreachable, ToolFailed."""
         ...
 
-    async def call(self, context: Context, tool: Tool, arguments: Mapping[str, Any], late: python.Late) -> Result: ...
+    async def call(self, context: Context, tool: Tool, arguments: Mapping[str, Any], watch: Watch) -> Result: ...
 
     async def condition(self, context: Context, name: str) -> str | None:
         """None, or why the condition does not hold."""
@@ -71,11 +72,11 @@ class PluginHost:
                 raise ToolFailed(what) from error
         self._set_up_in = self._code.thread.generation
 
-    async def call(self, context: Context, tool: Tool, arguments: Mapping[str, Any], late: python.Late) -> Result:
+    async def call(self, context: Context, tool: Tool, arguments: Mapping[str, Any], watch: Watch) -> Result:
         kind, declared = next(iter(tool.handler.items()))
         match kind:
             case "python":
-                return await python.call(self._code, context, declared, arguments, late)
+                return await python.call(self._code, context, declared, arguments, watch)
         raise ToolFailed(f"{tool.name} has a handler of an unknown kind, {kind}", fix="voice-needle tools check")
 
     async def condition(self, context: Context, name: str) -> str | None:

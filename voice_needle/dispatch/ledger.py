@@ -107,9 +107,7 @@ class Ledger:
 
     # --- writing ---
 
-    async def begin(
-        self, tool: Tool, call: Call, *, turn: int = 0, heard: str = "", undoes: int | None = None
-    ) -> int:
+    async def begin(self, tool: Tool, call: Call, *, turn: int = 0, heard: str = "", undoes: int | None = None) -> int:
         """Write down that `call` is about to be made. On disk when it returns its number. Errors: LedgerFull."""
         row = (
             self._clock.now().isoformat(), turn, tool.plugin, call.tool, _json(call.arguments), heard,
@@ -235,7 +233,9 @@ class Ledger:
         db.close()
 
 
-def _commit(db: sqlite3.Connection, batch: list[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]], file: Path) -> None:
+def _commit(
+    db: sqlite3.Connection, batch: list[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]], file: Path
+) -> None:
     """Do all of it in one transaction; should that fail, each in its own, so that one cannot take others down."""
     batch = [(work, future) for work, future in batch if future.set_running_or_notify_cancel()]
     if not batch:
@@ -306,11 +306,19 @@ def _select(db: sqlite3.Connection, tail: str, values: Sequence[Any]) -> list[En
         plan = json.loads(undo) if undo else None
         entries.append(
             Entry(
-                id=number, at=datetime.fromisoformat(at), turn=turn, plugin=plugin,
-                call=Call(tool, json.loads(arguments)), heard=heard, idempotent=bool(idempotent), status=kind,
-                values=json.loads(result), error=error, undo=Call(plan["tool"], plan["arguments"]) if plan else None,
+                id=number,
+                at=datetime.fromisoformat(at),
+                turn=turn,
+                plugin=plugin,
+                call=Call(tool, json.loads(arguments)),
+                heard=heard,
+                idempotent=bool(idempotent),
+                status=kind,
+                values=json.loads(result),
+                error=error,
+                undo=Call(plan["tool"], plan["arguments"]) if plan else None,
                 undoes=undoes,
-            )  # fmt: skip
+            )
         )
     return entries
 

@@ -112,7 +112,11 @@ def parameter(spec: Mapping[str, Any], known: Mapping[str, Forms]) -> dict[str, 
     kind = spec.get("type", "string")
     if "vocabulary" in spec:
         forms = known.get(spec["vocabulary"], {})
-        schema |= {"type": "string", "enum": list(forms), "x-spoken": {value: list(said) for value, said in forms.items()}}
+        schema |= {
+            "type": "string",
+            "enum": list(forms),
+            "x-spoken": {value: list(said) for value, said in forms.items()},
+        }
         schema["x-vocabulary"] = spec["vocabulary"]
     elif "enum" in spec:
         schema |= _enum(spec["enum"], kind)

@@ -63,30 +63,33 @@ def _explain(error: ValidationError, document: Document, file: Path) -> Iterator
     path = tuple(error.absolute_path)
     where = ".".join(str(part) for part in path) or "the file"
     line = document.line(path)
+    rule: Any = error.validator_value
+    instance: Any = error.instance
+    schema_here: Any = error.schema
     match error.validator:
         case "additionalProperties":
-            valid = tuple(error.schema.get("properties", ()))
-            for key in error.instance:
+            valid = tuple(schema_here.get("properties", ()))
+            for key in instance:
                 if key not in valid:
                     near = nearest(str(key), valid)
                     listed = "" if near else f"; valid here: {', '.join(valid)}"
                     yield Problem(file, document.line((*path, key)), f"unknown key '{key}' in {where}{listed}", near)
         case "required":
-            missing = [key for key in error.validator_value if key not in error.instance]
+            missing = [key for key in rule if key not in instance]
             for key in missing:
                 yield Problem(file, line, f"{where} needs '{key}'")
         case "type":
-            yield Problem(file, line, f"{where} must be {_wanted(error.validator_value)}, not {_is(error.instance)}")
+            yield Problem(file, line, f"{where} must be {_wanted(rule)}, not {_is(instance)}")
         case "enum":
-            valid = tuple(str(value) for value in error.validator_value)
-            message = f"{where} is '{error.instance}', but must be one of {', '.join(valid)}"
-            yield Problem(file, line, message, nearest(str(error.instance), valid))
+            valid = tuple(str(value) for value in rule)
+            message = f"{where} is '{instance}', but must be one of {', '.join(valid)}"
+            yield Problem(file, line, message, nearest(str(instance), valid))
         case "minProperties" | "maxProperties" if path[-1:] == ("handler",):
             yield Problem(file, line, f"{where} must be exactly one of python, command, http, mqtt, mcp")
         case "minLength" | "minItems" | "minProperties":
             yield Problem(file, line, f"{where} is empty")
         case "pattern":
-            yield Problem(file, line, f"{where} is '{error.instance}', which is not {_form(path)}")
+            yield Problem(file, line, f"{where} is '{instance}', which is not {_form(path)}")
         case _:
             yield Problem(file, line, f"{where}: {error.message}")
 

@@ -18,11 +18,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from voice_needle.errors import ToolFailed, ToolUnreachable
+from voice_needle.dispatch.watch import Watch
+from voice_needle.errors import ToolFailed
 from voice_needle.plugin import Context, Result
 
 _PACKAGES = "voice_needle_plugins"
-Late = Callable[[Any, BaseException | None], None]
 Function = Callable[..., Any]
 
 
@@ -58,11 +58,14 @@ class Code:
             what = f"{self._folder / name}.py cannot be imported: {type(error).__name__}: {error}"
             raise ToolFailed(what, fix="voice-needle tools check") from error
 
-    async def run(self, function: Function, *arguments: Any, late: Late | None = None, **keywords: Any) -> Any:
-        """Call it wherever it belongs. late(result, error): told of what a sync function does after it was given up."""
+    async def run(self, function: Function, *arguments: Any, watch: Watch | None = None, **keywords: Any) -> Any:
+        """Call it wherever it belongs. watch: told when it begins, and of what a sync function does after it was given up."""
+        watch = watch or Watch()
         if inspect.iscoroutinefunction(function):
+            if not watch.begin():
+                raise asyncio.CancelledError
             return await function(*arguments, **keywords)
-        answer = await self.thread.run(lambda: function(*arguments, **keywords), late)
+        answer = await self.thread.run(lambda: function(*arguments, **keywords), watch)
         return await answer if inspect.isawaitable(answer) else answer
 
     def close(self) -> None:
@@ -80,28 +83,18 @@ def _package(name: str, folder: Path | None) -> None:
 
 
 class _Job:
-    def __init__(self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop, late: Late | None) -> None:
+    def __init__(self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop, watch: Watch) -> None:
         self.work = work
         self.loop = loop
-        self.late = late
+        self.watch = watch
         self.future: asyncio.Future[Any] = loop.create_future()
-        self.lock = threading.Lock()
-        self.started = False
-        self.given_up = False
 
     def finish(self, result: Any, error: BaseException | None) -> None:
         """On the loop: hand over the result, or tell of it as late."""
-        if self.given_up:
-            if self.late:
-                self.late(result, error)
+        if self.watch.given_up:
+            self.watch.late(result, error)
         elif not self.future.done():
             self.future.set_exception(error) if error else self.future.set_result(result)
-
-
-class NeverStarted(ToolUnreachable):
-    """The plugin's thread was busy until the time was up: the function was not called."""
-
-    spoken = "It is still busy with something else. Nothing was done."
 
 
 class PluginThread:
@@ -113,9 +106,9 @@ class PluginThread:
         self._alive = False
         self.generation = 0  # how many threads were given up
 
-    async def run(self, work: Callable[[], Any], late: Late | None = None) -> Any:
+    async def run(self, work: Callable[[], Any], watch: Watch) -> Any:
         """Run `work` in the thread. Cancelled before it began: it never runs. Cancelled later: the thread is given up."""
-        job = _Job(work, asyncio.get_running_loop(), late)
+        job = _Job(work, asyncio.get_running_loop(), watch)
         if not self._alive:
             self._alive = True
             threading.Thread(target=_serve, args=(self._jobs,), name=f"plugin {self._plugin}", daemon=True).start()
@@ -124,11 +117,7 @@ class PluginThread:
         try:
             return await job.future
         except asyncio.CancelledError:
-            with job.lock:
-                job.given_up = True
-            if not job.started:
-                raise NeverStarted(f"{self._plugin} was busy; it was not called") from None
-            if jobs is self._jobs:
+            if watch.give_up() and jobs is self._jobs:
                 self._replace()
             raise
 
@@ -152,10 +141,8 @@ class PluginThread:
 
 def _serve(jobs: queue.SimpleQueue[_Job | None]) -> None:
     while (job := jobs.get()) is not None:
-        with job.lock:
-            if job.given_up:
-                continue
-            job.started = True
+        if not job.watch.begin():
+            continue
         result, error = None, None
         try:
             result = job.work()
@@ -182,8 +169,6 @@ async def _awaited(answer: Awaitable[Any]) -> Any:
     return await answer
 
 
-async def call(
-    code: Code, context: Context, reference: str, arguments: Mapping[str, Any], late: Late | None = None
-) -> Result:
+async def call(code: Code, context: Context, reference: str, arguments: Mapping[str, Any], watch: Watch) -> Result:
     """Call the handler `file.py:function` with (context, **arguments)."""
-    return await as_result(await code.run(code.function(reference), context, late=late, **arguments), reference)
+    return await as_result(await code.run(code.function(reference), context, watch=watch, **arguments), reference)
