@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from voice_needle.clock import Clock
+from voice_needle.dispatch.runner import Dispatcher
 from voice_needle.errors import VoiceNeedleError
 from voice_needle.events import (
     Call,
@@ -26,7 +27,7 @@ from voice_needle.events import (
 )
 from voice_needle.route.engine import Router
 from voice_needle.tools import Toolset
-from voice_needle.turn import Memory, Scope, Turn, TurnState
+from voice_needle.turn import Memory, Turn, TurnState
 from voice_needle.workers import Workers
 
 
@@ -37,26 +38,6 @@ class Answer:
     text: str = ""
     tone: str = ""
     expects: bool = False
-
-
-class Executor(Protocol):
-    """The part of the dispatcher that a conversation needs."""
-
-    async def execute(
-        self, calls: Sequence[Call], scope: Scope, *, heard: str = "", room: str | None = None
-    ) -> list[ToolResult]:
-        """Run the calls in order. A cancelled scope starts nothing more."""
-        ...
-
-    def must_confirm(self, call: Call, confidence: float) -> bool:
-        """Whether policy wants a yes first. confidence: of the whole decision, 0 to 1."""
-        ...
-
-    async def undo(self, scope: Scope, result: ToolResult | None = None) -> ToolResult | None:
-        """Take back `result`, or the last call that can be taken back; None when there is none."""
-        ...
-
-    def can_undo(self, result: ToolResult) -> bool: ...
 
 
 class Phraser(Protocol):
@@ -76,7 +57,7 @@ class Conversation:
         *,
         router: Router,
         tools: Callable[[], Toolset],
-        dispatcher: Executor,
+        dispatcher: Dispatcher,
         phraser: Phraser,
         workers: Workers,
         clock: Clock,
@@ -178,14 +159,14 @@ class Conversation:
         return Answer("All right, I won't." if asked else "There is nothing to cancel.")
 
     async def _act(self, turn: Turn, calls: Sequence[Call], confidence: float, confirmed: bool = False) -> Answer:
-        calls = tuple(calls)
-        if not confirmed and any(self.dispatcher.must_confirm(call, confidence) for call in calls):
-            return self._confirm(calls)
+        if not confirmed and self.dispatcher.to_confirm(calls, confidence):
+            return self._confirm(tuple(calls))
         self.memory.forget_question()
         turn.scope.check()
         turn.state = TurnState.ACTING
-        heard = turn.transcript.text if turn.transcript else ""
-        results = await self.dispatcher.execute(calls, turn.scope, heard=heard, room=self.room)
+        results = await self.dispatcher.execute(
+            calls, turn.scope, heard=self._heard(turn), confidence=confidence, confirmed=confirmed, room=self.room
+        )
         turn.results += results
         done = tuple(result for result in results if result.status is not Status.CANCELLED)
         if done:
@@ -193,6 +174,9 @@ class Conversation:
             self._last_results = done
         turn.scope.check()
         return self._answer(results)
+
+    def _heard(self, turn: Turn) -> str:
+        return turn.transcript.text if turn.transcript else ""
 
     def _answer(self, results: Sequence[ToolResult]) -> Answer:
         text = self.phraser.results(results, self.tools())
@@ -210,30 +194,33 @@ class Conversation:
     # --- taking back and changing ---
 
     async def _undo(self, turn: Turn) -> Answer:
+        _, call = self.dispatcher.undoable()
+        if call is not None and self.dispatcher.to_confirm([call], 1.0):
+            return self._confirm((call,))
         turn.state = TurnState.ACTING
-        result = await self.dispatcher.undo(turn.scope)
-        if result is None:
-            return Answer("There is nothing that I can undo.")
+        result = await self.dispatcher.undo(turn.scope, heard=self._heard(turn))
         turn.results.append(result)
-        self.memory.last_calls, self._last_results = (), ()
-        return Answer(self.phraser.undone(result, self.tools()))
+        if result.ok:
+            self.memory.last_calls, self._last_results = (), ()
+        return Answer(self.phraser.undone(result, self.tools()), tone="" if result.ok else "error")
 
     async def _amend(self, turn: Turn, decision: Decision) -> Answer:
         """ "No, the kitchen": take the last call back where that is possible, and do the corrected one."""
-        if self.memory.pending_calls:  # it was only asked about: nothing to take back
-            return await self._act(turn, decision.calls, decision.confidence)
         previous = self._last_results[-1] if self._last_results else None
-        if previous is None or not previous.ok or self._overwrites(previous.call, decision.calls):
+        only_asked = bool(self.memory.pending_calls)  # then there is nothing to take back
+        if only_asked or previous is None or not previous.ok or self._overwrites(previous.call, decision.calls):
             return await self._act(turn, decision.calls, decision.confidence)
-        if not self.dispatcher.can_undo(previous):
+        if self.dispatcher.to_confirm(decision.calls, decision.confidence):
+            return self._confirm(decision.calls)
+        _, call = self.dispatcher.undoable(previous.ledger_id) if previous.ledger_id is not None else (None, None)
+        if call is None:
             return self._confirm(decision.calls)
         turn.state = TurnState.ACTING
-        undone = await self.dispatcher.undo(turn.scope, previous)
+        undone = await self.dispatcher.undo(turn.scope, number=previous.ledger_id, heard=self._heard(turn))
+        turn.results.append(undone)
         turn.scope.check()
-        if undone is not None:
-            turn.results.append(undone)
-            if not undone.ok:
-                return Answer(self.phraser.undone(undone, self.tools()), tone="error")
+        if not undone.ok:
+            return Answer(self.phraser.undone(undone, self.tools()), tone="error")
         return await self._act(turn, decision.calls, decision.confidence)
 
     def _overwrites(self, previous: Call, calls: Sequence[Call]) -> bool:

@@ -35,15 +35,15 @@ class StaleTurn(Exception):
 
 
 class Scope:
-    """A turn's cancellable scope: a number (the generation), the tasks that run in its name, and whether it still counts."""
+    """A turn's cancellable scope: its number (the generation), the tasks that run in its name, and whether it still counts."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, turn: int) -> None:
+        self.turn = turn
         self.reason = ""
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    @property
-    def alive(self) -> bool:
+    def live(self) -> bool:
+        """False once the turn was cancelled: nothing more may begin in its name."""
         return not self.reason
 
     def check(self) -> None:
@@ -87,7 +87,7 @@ class Turn:
 
     @property
     def number(self) -> int:
-        return self.scope.number
+        return self.scope.turn
 
 
 @dataclass
