@@ -169,13 +169,12 @@ def _link(node: _Node, text: str, target: _Node) -> None:
     if not words:
         node.skips.append(target)
         return
-    assert node.words is not None
+    table = _open(node)
     for word in words[:-1]:
         between = _Node(words={})
-        node.words.setdefault(word, []).append(between)
-        node = between
-        assert node.words is not None
-    targets = node.words.setdefault(words[-1], [])
+        table.setdefault(word, []).append(between)
+        table = _open(between)
+    targets = table.setdefault(words[-1], [])
     if target not in targets:
         targets.append(target)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from voice_needle.events import Call, Decision, Outcome, Question, RouteContext, Transcript
 from voice_needle.route.fill import ask_for, complete_call
-from voice_needle.route.numbers import tokenize
+from voice_needle.route.numbers import tokenize, words_in
 from voice_needle.route.patterns import Capture, Fit, PatternGraph
 from voice_needle.route.phrases import Words, requests, splits, without_fillers
 from voice_needle.route.slots import Several, SlotReader
@@ -22,7 +22,7 @@ from voice_needle.tools import Toolset
 
 CONFIDENCE = 0.99
 _UNSURE = 0.5
-_DANGLING = frozenset("and then the a an to in on at for with of or my into from by set turn please as".split(" "))
+_DANGLING = frozenset(words_in("and then the a an to in on at for with of or my into from by set turn please as"))
 _MAX_WORDS = 60
 
 

@@ -1,0 +1,167 @@
+"""What must not be acted on, though it holds a request's words: negation, reported speech, hypotheticals, conditions, questions.
+
+`check(text, decision, tools)` lets a decision pass, or declines it and says why. Judged are the words around the request: an open
+value ("remind me to tell bob not to come") may hold anything, unless the sentence begins with it. Politeness is put aside first,
+so that "could you", "would you mind" and "if you don't mind" are neither questions nor conditions; "no wait" and "not thirty but
+twenty" are corrections, not refusals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from voice_needle.events import Call, Decision, Outcome
+from voice_needle.route.numbers import tokenize, words_in
+from voice_needle.route.phrases import strip_polite, without_fillers
+from voice_needle.route.values import is_open
+from voice_needle.tools import Tool
+
+FROM_DIALOGUE = (
+    "correction",
+    "same again",
+    "answer",
+)  # reasons of decisions whose words are not a sentence of their own
+FROM_TEMPLATE = "template"
+REFUSALS = ("negated", "hypothetical", "reported", "conditional", "past", "question", "statement")
+
+_SUBJECT = r"(?:i|we|he|she|they|it|you|there|that|this|these|those|somebody|someone|everybody|everyone|nobody|anybody)"
+_SAYING = (
+    r"(?:said|says|saying|told|tells|telling|asked|asks|wrote|writes|goes|shouted|shouts|shouting|yelled|whispered|wanted me|"
+    r"wanted us|wants me to|wants us to|reminded|promised|offered|suggested|insisted|begged|ordered (?:me|us|him|her)|claims|claimed)"
+)
+_NEGATION = re.compile(
+    r"\b(?:don't|dont|do not|didn't|did not|doesn't|does not|won't|will not|mustn't|must not|shouldn't|should not|needn't|"
+    r"need not|wouldn't|can't|cannot|couldn't|haven't|hasn't|isn't|wasn't|never|no need|"
+    r"under no circumstances|by no means|in no case|no longer|nobody (?:wants|needs|asked|told)|refuse to|stop yourself)\b"
+    r"|\bnot to\b|^not\b|\b(?:better|'s|am|are|i'm|you're|we're|rather|please|just|must|should|may|might|can|could) not\b"
+    r"|\btoo (?:early|late|soon) to\b"
+)
+_REMINDS = re.compile(
+    r"\b(?:don't|do not|never) forget to\b|\bwhy (?:don't|not)(?: you| we)?\b|^(?:won't|can't|couldn't|wouldn't) you\b"
+)
+_REPORTED = re.compile(
+    rf"^(?!i said\b)(?:[^ ]+ ){{1,7}}?{_SAYING}\b|^(?:according to|apparently|supposedly|the instructions|in the (?:film|movie|book|song))\b"
+    rf"|^i (?:told|asked|heard|saw|read|overheard) (?!you\b)|^i said to\b|\bused to say\b|\b(?:was|were|kept|keeps|is|are|'s) (?:always |still )?(?:saying|shouting|telling)\b"
+)
+_HYPOTHETICAL = re.compile(
+    r"^(?:what (?:if|would|happens|might)\b|imagine\b|suppose\b|supposing\b|assuming\b|it would be\b|it 'd be\b|would it\b|could it\b|"
+    r"i wonder\b|i was wondering\b|one day\b|some day\b|someday\b|in theory\b|theoretically\b|let 's say\b|say somebody\b|"
+    r"(?:maybe|perhaps|probably) (?:we|i|you|he|she|they|tomorrow|one)\b|(?:i|we|you|he|she|they) (?:might|could|may|would|'d)\b|"
+    r"i'm thinking\b|i was thinking\b|i'm considering\b|i wish\b|if i were\b|if only\b|how would it\b|would you .* if you were\b)"
+)
+_CONDITION = re.compile(
+    r"\b(?:if|unless|whenever|as soon as|every time|each time|in case|provided|providing|the moment|the next time|next time|"
+    r"as long as|only when|on condition)\b"
+    r"|\b(?:when|once|after|before|until|till|while) (?:the|my|our|his|her|their|your|i|i'm|you|you're|he|he's|she|she's|it|it's|we|"
+    r"they|they're|somebody|someone|everybody|everyone|nobody|anybody|anyone|there|that|this|all)\b"
+    r"|^(?:when|once|after|before|until) (?!(?:is|are|was|were|will|do|does|did|should|can|could|would|has|have|am|shall|'s)\b)[^ ]+ (?:[^ ]+ )"
+    r"|^should (?:the|my|it|anyone|anybody|there)\b"
+)
+_COURTESY = re.compile(
+    r"\bif (?:you don't mind|you would(?: be so kind)?|you could|you can|you please|possible|you like|you 'd be so kind)\b"
+    r"|\bwhen (?:you have|you get|you've got|you can|you are ready|you're ready)(?: a (?:second|minute|moment|chance|sec))?\b"
+    r"|^never mind(?: that)?\b|\b(?:while|when) (?:you're|you are) (?:at it|there)\b|\bwhen that 's done\b|\bafter that\b|\bbefore i forget\b|\bonce more\b"
+)
+_PAST = re.compile(
+    r"^(?:(?:yesterday|earlier(?: today)?|last \w+|back then|on \w+|this morning|thanks|in the end) )?"
+    r"(?:i|we|he|she|they|you|it|somebody|someone|nobody|everybody|\w+) (?:would |already |just |almost |nearly |finally |never |always |once )*"
+    r"(?:forgot|meant to|was|were|used to|had to|tried|wanted to|wanted|remembered|managed|decided|helped|watched|failed|bothered|got|"
+    r"did|took|made|went|saw|turned|switched|asked|left|should have|could have|would have|had)\b"
+)
+_QUESTION = re.compile(
+    r"^(?:did|do|does|have|has|had|is|are|am|was|were|should|shall|why|when|how|who|whose|what|where|which|isn't|aren't|doesn't|"
+    r"whether)\b"
+)
+_INVITING = re.compile(r"^(?:how about|what about|why don't (?:you|we)|why not|do you mind|do me|have (?:the|a|my) )\b")
+_STATEMENT = re.compile(
+    rf"^{_SUBJECT}(?: 's| 're| 've| 'd|'m)? (?!(?:want|need|said|prefer|'d like|would like|would love|insist|request|require)\b)[^ ]+"
+    r"|^(?:i'm|i've|he's|she's|it's|that's|there's|we're|they're|you're|you've|we've|they've)\b"
+    r"|^(?:my|his|her|their|our) [^ ]+ (?:is|are|was|were|has|had|does|did|can|could|will|would|always|never|keeps|likes|loves|hates)\b"
+)
+_READING_VERBS = frozenset(
+    words_in(
+        "get find search query calculate compute check list show tell look retrieve fetch convert determine identify estimate predict "
+        "analyze analyse provide provides return returns gets finds retrieves calculates computes searches checks shows lists tells "
+        "converts fetches determines answer ask read display compare view lookup locate count describe explain inform say give "
+        "recommend suggest generate simulate evaluate solve obtain verify validate forecast track measure detect extract"
+    )
+)
+
+
+def check(text: str, decision: Decision, tools: Mapping[str, Tool]) -> Decision:
+    """`decision`, or the same declined with the reason: negated, reported, hypothetical, conditional, past, question, statement."""
+    if not decision.calls or decision.act is not None or decision.reason in FROM_DIALOGUE:
+        return decision
+    words = without_fillers(tokenize(text))
+    bare = _around(words, decision.calls, tools)
+    if decision.reason == FROM_TEMPLATE and not _begins_open(words, decision.calls, tools):
+        return decision  # every word but the open values is the template's own
+    reason = refusal(bare, [tools[c.tool] for c in decision.calls if c.tool in tools])
+    if not reason:
+        return decision
+    return replace(decision, calls=(), outcome=Outcome.DECLINE, question=None, reason=reason)
+
+
+def refusal(words: Sequence[str], tools: Sequence[Tool] = ()) -> str:
+    """Why these words are no request, or "". tools: those that would be called; a question may call one that only tells."""
+    courteous = _COURTESY.sub(" ", " ".join(words))
+    text = " ".join(strip_polite(tuple(courteous.split())))
+    spoken = _REMINDS.sub(" ", text)
+    if _NEGATION.search(spoken):
+        return "negated"
+    for pattern, reason in ((_HYPOTHETICAL, "hypothetical"), (_REPORTED, "reported"), (_CONDITION, "conditional")):
+        if pattern.search(text):
+            return reason
+    only_tells = bool(tools) and all(tells_only(tool) for tool in tools)
+    if _QUESTION.search(text):
+        return "" if only_tells or _INVITING.search(text) else "question"
+    if _PAST.search(text):
+        return "past"
+    if _STATEMENT.search(text) and not only_tells:
+        return "statement"
+    return ""
+
+
+def tells_only(tool: Tool) -> bool:
+    """Whether the tool changes nothing: by its policy; for a bare schema, which has none, by the verb it is described with."""
+    if tool.plugin or not tool.policy.changes_state:
+        return not tool.policy.changes_state
+    first = tokenize(tool.description)[:1]
+    names = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tool.name).lower())
+    return bool(_READING_VERBS.intersection([*first, *names]))
+
+
+def _spans(words: Sequence[str], calls: Sequence[Call], tools: Mapping[str, Tool]) -> list[tuple[int, int]]:
+    """Where the open values stand in `words`."""
+    found = []
+    for call in calls:
+        properties = tools[call.tool].properties if call.tool in tools else {}
+        for name, evidence in call.evidence.items():
+            schema = properties.get(name)
+            said = tuple(without_fillers(tokenize(evidence)))
+            if schema is None or not is_open(schema) or not said or evidence in ("default", "context"):
+                continue
+            for at in range(len(words) - len(said) + 1):
+                if tuple(words[at : at + len(said)]) == said:
+                    found.append((at, at + len(said)))
+                    break
+    return found
+
+
+def _around(words: Sequence[str], calls: Sequence[Call], tools: Mapping[str, Tool]) -> list[str]:
+    """`words` with each open value that does not begin the sentence as one neutral word."""
+    hidden = [span for span in _spans(words, calls, tools) if span[0] > 0]
+    out: list[str] = []
+    for at, word in enumerate(words):
+        if any(start <= at < end for start, end in hidden):
+            if any(at == start for start, _ in hidden):
+                out.append("something")
+            continue
+        out.append(word)
+    return out
+
+
+def _begins_open(words: Sequence[str], calls: Sequence[Call], tools: Mapping[str, Tool]) -> bool:
+    return any(start == 0 for start, _ in _spans(words, calls, tools))
