@@ -123,6 +123,8 @@ class Attempt:
         begun = watch.give_up()
         if self._stop.is_set():
             settled = cancelled(self._call, may_have_happened=begun)
+        elif watch.unanswered is not None:
+            settled = from_error(self._call, watch.unanswered)
         elif begun:
             settled = from_error(self._call, ToolTimeout(f"{self._tool.name} did not answer in {limit_s:.1f} s"))
         else:

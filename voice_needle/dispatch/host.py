@@ -35,6 +35,8 @@ class Host(Protocol):
 
     async def vocabularies(self) -> Mapping[str, Mapping[str, Any]]: ...
 
+    async def found_tools(self) -> tuple[Tool, ...]: ...
+
     async def close(self) -> None: ...
 
 
@@ -46,6 +48,8 @@ class PluginHost:
         self.context = context
         self._code = python.Code(manifest.plugin, manifest.folder, manifests.content_hash(manifest.folder))
         self._setting_up: asyncio.Task[None] | None = None
+        self._mqtt: Any = None  # handlers.mqtt.Brokers, once needed
+        self._mcp: Any = None  # handlers.mcp.Server, once needed
         self._set_up_in: int | None = None  # the thread generation that `setup` ran in
 
     async def ready(self) -> None:
@@ -74,10 +78,47 @@ class PluginHost:
 
     async def call(self, context: Context, tool: Tool, arguments: Mapping[str, Any], watch: Watch) -> Result:
         kind, declared = next(iter(tool.handler.items()))
+        if kind == "python":
+            return await python.call(self._code, context, declared, arguments, watch)
+        return await self._declared(kind, declared, context, tool, arguments, watch)
+
+    async def _declared(
+        self, kind: str, declared: Any, context: Context, tool: Tool, arguments: Mapping[str, Any], watch: Watch
+    ) -> Result:
+        """The handlers that need no code of the plugin; each is imported when it is first used."""
         match kind:
-            case "python":
-                return await python.call(self._code, context, declared, arguments, watch)
+            case "command":
+                from voice_needle.dispatch.handlers import command
+
+                return await command.call(context, declared, arguments, watch, str(self.manifest.folder))
+            case "http":
+                from voice_needle.dispatch.handlers import http
+
+                return await http.call(context, declared, arguments, watch, tool.policy.timeout_ms / 1000)
+            case "mqtt":
+                from voice_needle.dispatch.handlers import mqtt
+
+                if self._mqtt is None:
+                    self._mqtt = mqtt.Brokers(self.manifest.plugin)
+                done: Result = await self._mqtt.call(context, declared, arguments, watch)
+                return done
+            case "mcp":
+                answer: Result = await self._mcp_server().call(declared.get("tool") or tool.name, arguments, watch)
+                return answer
         raise ToolFailed(f"{tool.name} has a handler of an unknown kind, {kind}", fix="voice-needle tools check")
+
+    def _mcp_server(self) -> Any:
+        from voice_needle.dispatch.handlers import mcp
+
+        if self._mcp is None:
+            self._mcp = mcp.Server(self.manifest, self.context)
+        return self._mcp
+
+    async def found_tools(self) -> tuple[Tool, ...]:
+        """Tools that the manifest does not name: those of its MCP server."""
+        if not self.manifest.mcp:
+            return ()
+        return tuple(await self._mcp_server().tools())
 
     async def condition(self, context: Context, name: str) -> str | None:
         function = self._code.optional(f"condition_{name}")
@@ -104,7 +145,13 @@ class PluginHost:
                     await self._code.run(teardown, self.context)
         except Exception as error:
             self.context.log.warning("%s did not tear down: %s", self.manifest.plugin, error)
+        await self._close_servers()
         self._code.close()
+
+    async def _close_servers(self) -> None:
+        for server in (self._mqtt, self._mcp):
+            if server is not None:
+                await server.close()
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

@@ -64,6 +64,11 @@ class Hosts:
         return self._hosts[plugin]
 
     def _start(self, manifest: Manifest) -> Host:
+        if manifest.own_process:
+            from voice_needle.dispatch.process_host import ProcessHost
+
+            shared = getattr(self._timers, "file", self._data_dir / "timers.sqlite")
+            return ProcessHost(manifest, self._context(manifest), str(shared))
         return PluginHost(manifest, self._context(manifest))
 
     def _context(self, manifest: Manifest) -> Context:
@@ -103,10 +108,12 @@ class Hosts:
                 async with asyncio.timeout(host.manifest.setup_timeout_ms / 1000):
                     await host.ready()
                     found = await host.vocabularies()
+                    tools = await host.found_tools()
             except Exception as error:
                 log.warning("%s cannot name what it found: %s", plugin, error)
                 return False
-            return self._registry.merge_vocabularies(plugin, found)
+            merged = self._registry.merge_vocabularies(plugin, found)
+            return self._registry.set_extra_tools(plugin, tools) or merged
 
         return any(await asyncio.gather(*(ask(plugin) for plugin in list(self._registry.plugins))))
 

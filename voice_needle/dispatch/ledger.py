@@ -24,12 +24,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from voice_needle.clock import Clock, RealClock
-from voice_needle.errors import LedgerCorrupt, LedgerFull, StorageError
+from voice_needle.dispatch.sqlite_file import move_aside, told
+from voice_needle.errors import LedgerCorrupt, StorageError
 from voice_needle.events import Call, Status
 from voice_needle.tools import Tool
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Mask = Callable[[Any], Any]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -74,10 +76,13 @@ class Entry:
 class Ledger:
     """Open with `Ledger.open`. begin/settle are awaited from the loop; the reading methods block for a moment."""
 
-    def __init__(self, file: Path, clock: Clock, *, moved_aside: Path | None, max_pages: int | None) -> None:
+    def __init__(
+        self, file: Path, clock: Clock, *, moved_aside: Path | None, max_pages: int | None, mask: Mask
+    ) -> None:
         self.file = file
         self.moved_aside = moved_aside  # where a damaged ledger was put; None when all was well
         self._clock = clock
+        self._mask = mask
         self._work: queue.SimpleQueue[tuple[Callable[[sqlite3.Connection], Any], Future[Any]] | None] = (
             queue.SimpleQueue()
         )
@@ -87,30 +92,33 @@ class Ledger:
         self.uid = self._opened.result()  # tells this file from another with the same row numbers
 
     @classmethod
-    def open(cls, file: Path, clock: Clock | None = None, *, max_pages: int | None = None) -> Ledger:
+    def open(
+        cls, file: Path, clock: Clock | None = None, *, mask: Mask | None = None, max_pages: int | None = None
+    ) -> Ledger:
         """Open or create. A damaged file is moved aside (`moved_aside` says where) and a new one is started.
 
-        max_pages: refuse to grow over this many pages of 4096 bytes. Errors: LedgerFull; StorageError when the folder
-        cannot be written.
+        mask: takes the secrets out of whatever is written (Secrets.mask_deep). max_pages: refuse to grow over this many
+        pages of 4096 bytes. Errors: LedgerFull; StorageError when the folder cannot be written.
         """
         clock = clock or RealClock()
+        mask = mask or _as_it_is
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"cannot create {file.parent}: {error.strerror}") from error
         try:
-            return cls(file, clock, moved_aside=None, max_pages=max_pages)
+            return cls(file, clock, moved_aside=None, max_pages=max_pages, mask=mask)
         except LedgerCorrupt as error:
-            aside = _move_aside(file, clock.now())
+            aside = move_aside(file, clock.now())
             log.error("%s; moved to %s and started a new one", error, aside)
-            return cls(file, clock, moved_aside=aside, max_pages=max_pages)
+            return cls(file, clock, moved_aside=aside, max_pages=max_pages, mask=mask)
 
     # --- writing ---
 
     async def begin(self, tool: Tool, call: Call, *, turn: int = 0, heard: str = "", undoes: int | None = None) -> int:
         """Write down that `call` is about to be made. On disk when it returns its number. Errors: LedgerFull."""
         row = (
-            self._clock.now().isoformat(), turn, tool.plugin, call.tool, _json(call.arguments), heard,
+            self._clock.now().isoformat(), turn, tool.plugin, call.tool, _json(self._mask(call.arguments)), self._mask(heard),
             int(tool.policy.idempotent or not tool.policy.changes_state), undoes,
         )  # fmt: skip
         statement = (
@@ -136,8 +144,8 @@ class Ledger:
     def _outcome(
         self, entry: int, kind: str, values: Mapping[str, Any], error: str, undo: Call | None
     ) -> Callable[[sqlite3.Connection], None]:
-        plan = _json({"tool": undo.tool, "arguments": dict(undo.arguments)}) if undo else None
-        row = (entry, self._clock.now().isoformat(), kind, _json(values), error, plan)
+        plan = _json({"tool": undo.tool, "arguments": self._mask(undo.arguments)}) if undo else None
+        row = (entry, self._clock.now().isoformat(), kind, _json(self._mask(values)), self._mask(error), plan)
         statement = "INSERT INTO outcomes (call, at, kind, result, error, undo) VALUES (?, ?, ?, ?, ?, ?)"
 
         def write(db: sqlite3.Connection) -> None:
@@ -219,7 +227,7 @@ class Ledger:
             db = _connect(self.file, max_pages)
             uid = str(db.execute("SELECT value FROM about WHERE key = 'uid'").fetchone()[0])
         except Exception as error:  # handed to whoever opens
-            self._opened.set_exception(_told(error, self.file))
+            self._opened.set_exception(told(error, self.file))
             return
         self._opened.set_result(uid)
         open_ = True
@@ -248,7 +256,7 @@ def _commit(
         with contextlib.suppress(sqlite3.Error):
             db.execute("ROLLBACK")
         if len(batch) == 1:
-            batch[0][1].set_exception(_told(error, file))
+            batch[0][1].set_exception(told(error, file))
             return
         for work, future in batch:
             retry: Future[Any] = future
@@ -268,7 +276,7 @@ def _commit_one(
     except Exception as error:
         with contextlib.suppress(sqlite3.Error):
             db.execute("ROLLBACK")
-        future.set_exception(_told(error, file))
+        future.set_exception(told(error, file))
     else:
         future.set_result(result)
 
@@ -323,26 +331,9 @@ def _select(db: sqlite3.Connection, tail: str, values: Sequence[Any]) -> list[En
     return entries
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 def _json(value: Any) -> str:
     return json.dumps(dict(value), default=str, ensure_ascii=False)
-
-
-def _told(error: Exception, file: Path) -> Exception:
-    """SQLite's errors as ours."""
-    text = str(error)
-    if isinstance(error, sqlite3.Error):
-        if "full" in text or "disk I/O error" in text:
-            return LedgerFull(f"no room to write {file}: {text}")
-        if "malformed" in text or "not a database" in text or "corrupt" in text:
-            return LedgerCorrupt(f"{file} is damaged: {text}")
-        return StorageError(f"{file}: {text}")
-    return error
-
-
-def _move_aside(file: Path, now: datetime) -> Path:
-    """Rename the file and its journal. The name says when."""
-    aside = file.with_name(f"{file.name}.damaged-{now:%Y%m%d-%H%M%S}")
-    for suffix in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            file.with_name(file.name + suffix).rename(aside.with_name(aside.name + suffix))
-    return aside

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from voice_needle.errors import VoiceNeedleError
+
 Late = Callable[[Any, BaseException | None], None]
 
 
@@ -16,6 +18,7 @@ class Watch:
         self._lock = threading.Lock()
         self._late = late
         self.started = False
+        self.unanswered: VoiceNeedleError | None = None  # what it means if the time is up now; None: the general truth
         self.given_up = False
 
     def begin(self) -> bool:
