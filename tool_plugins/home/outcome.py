@@ -1,0 +1,64 @@
+"""From what the devices told to a Result: done, partly done with names, or the truth about why not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from voice_needle.errors import ToolFailed, ToolUnconfirmed
+from voice_needle.plugin import Result
+
+from .house import Change, House
+
+
+async def carried_out(house: House, changes: list[Change], **values: Any) -> Result:
+    """Apply the changes and tell. values: for the phrases. The result's `snapshot` is what undo puts back.
+
+    Errors: ToolUnreachable (nothing was sent), ToolFailed (every device is offline: nothing was sent), ToolUnconfirmed.
+    """
+    await house.apply(changes)
+    done = [change for change in changes if change.told]
+    left = [change for change in changes if not change.told]
+    values |= {"count": len(done), "snapshot": snapshot(changes)}
+    if not left:
+        return Result(**values)
+    if done:
+        return Result.partial(done=names(done), left=names(left), **values)
+    if all(change.offline for change in left):
+        raise ToolFailed(
+            f"offline: {names(left)}", spoken=f"The {names(left)} {_verb(left, 'is', 'are')} offline. Nothing was done."
+        )
+    sent = [change for change in left if not change.offline]
+    blind = [change for change in sent if not all(change.device.confirms(key) for key in change.wanted)]
+    if blind == sent:
+        spoken = f"I sent it, but the {names(sent)} {_verb(sent, 'does', 'do')} not report back, so I cannot tell."
+    elif any(change.heard for change in sent):
+        spoken = f"I sent it, but the {names(sent)} did not change."
+    else:
+        spoken = f"I sent it, but the {names(sent)} did not answer."
+    raise ToolUnconfirmed(f"no confirmation from {names(sent)}", spoken=spoken)
+
+
+def snapshot(changes: list[Change]) -> str:
+    """What was reported before the change, for undo; "" never: an unknown state is left out."""
+    before = {change.device.id: change.before for change in changes if change.before and not change.offline}
+    return json.dumps(before, separators=(",", ":"))
+
+
+def names(changes: list[Change]) -> str:
+    """ "ceiling light and floor lamp"."""
+    said = [spoken_name(change.device.name) for change in changes]
+    return said[0] if len(said) == 1 else ", ".join(said[:-1]) + " and " + said[-1]
+
+
+def spoken_name(name: str) -> str:
+    return " ".join(name.replace("_", " ").replace("/", " ").replace("-", " ").split()).lower()
+
+
+def _verb(changes: list[Change], one: str, several: str) -> str:
+    return one if len(changes) == 1 else several
+
+
+def merged(values: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {**values, **more}
