@@ -16,6 +16,7 @@ from voice_needle.route.engine import Router
 from voice_needle.route.gate import Thresholds, gate
 from voice_needle.tools import Toolset
 
+EXACT = "templates"
 _SURE_OF_ITS_QUESTION = 0.9
 
 
@@ -65,9 +66,14 @@ class Cascade:
                 if decision.confidence >= _SURE_OF_ITS_QUESTION:
                     return decision
                 question = question or decision
+            if engine.name == EXACT and (answer := dialogue.open_answer(transcript.text, tools, context)):
+                return gate(replace(answer, router="dialogue"), transcript.text, tools, context, self._thresholds)
             declined = decision if declined.complete else replace(decision, complete=False)
         if question is not None:
             return question
+        late = dialogue.late_answer(transcript.text, tools, context)
+        if late is not None:
+            return gate(late, transcript.text, tools, context, self._thresholds)
         return self._escalated(declined, transcript, tools, context)
 
     def _checked(self, engine: Router, transcript: Transcript, tools: Toolset, context: RouteContext) -> Decision:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from voice_needle.events import Call, Decision, DialogueAct, Outcome, Question, RouteContext
 from voice_needle.route.fill import ask_for, complete_call
@@ -55,7 +54,7 @@ _YES_WHEN_ASKED = frozenset(
 
 _MARKED = re.compile(
     r"^(?:(?:oh |oops |um )*(?:no |nope |sorry |wait |hang on |hold on |oops )*)"
-    r"(?:(?P<strong>i (?:said|meant|mean|wanted)|make (?:that|it)|change (?:that|it) to|set (?:that|it) to|it should (?:be|have been)|"
+    r"(?:(?P<strong>i (?:said|meant|mean|wanted)|make (?:that|it)|change (?:that|it) to|it should (?:be|have been)|"
     r"that should be|let 's (?:say|make it)|correction)|(?P<weak>actually|rather|or rather|better|use|try|it 's|the other one))? ?"
     r"(?:make (?:that|it) )?(?P<value>.+)$"
 )
@@ -66,7 +65,11 @@ _CONTRASTS = (
     re.compile(r"^(?:no )?not (?P<wrong>the .+?) (?P<value>the .+)$"),
 )
 _TAIL = re.compile(r"(?: instead| i (?:mean|meant|said)| please| then| actually)+$")
+_RESTATING = re.compile(r"(?: instead| i (?:mean|meant|said))(?: please)?$")
 _HEAD = re.compile(r"^(?:the |in the |in |to the |to |at |for |on |with |from )")
+_AGAIN = re.compile(
+    r"^(?:and |then |and then )?(?:turn|switch|set|put|make|bring) (?:it|that|them|those) (?:back |to )*(?P<c>.+)$"
+)
 _MORE = re.compile(
     r"^(?:and |also |and also |plus )(?P<a>.+?)(?: too| as well| also)?$|^(?P<b>.+?) (?:too|as well|also)$"
 )
@@ -100,7 +103,33 @@ def respond(text: str, tools: Mapping[str, Tool], context: RouteContext) -> Deci
     if not words:
         return None
     said = " ".join(words)
-    return _correction(said, tools, context) or _answer(said, tools, context) or _more(said, tools, context)
+    return _answer(said, tools, context) or _correction(said, tools, context) or _more(said, tools, context)
+
+
+def open_answer(text: str, tools: Mapping[str, Tool], context: RouteContext) -> Decision | None:
+    """The answer to a question whose answer may be any words; asked after the templates, so that a new request is one."""
+    question = context.pending
+    if question is None or not _asks_openly(question, tools):
+        return None
+    return _answer(" ".join(without_fillers(tokenize(text))), tools, context, openly=True)
+
+
+def late_answer(text: str, tools: Mapping[str, Tool], context: RouteContext) -> Decision | None:
+    """A short answer that is no value of what was asked for: the question again, with the words in question."""
+    question = context.pending
+    words = strip_polite(without_fillers(tokenize(text)))
+    if question is None or question.tool not in tools or not question.parameter or not 0 < len(words) <= 4:
+        return None
+    found = parse_value(" ".join(words), tools[question.tool].properties.get(question.parameter, {}), context)
+    if isinstance(found, Parsed):
+        return None
+    again = replace(question, kind=found.kind, detail=" ".join(words), options=found.options or question.options)
+    return Decision(context.pending_calls, Outcome.ASK, CONFIDENCE, again, reason="answer", router="dialogue")
+
+
+def _asks_openly(question: Question, tools: Mapping[str, Tool]) -> bool:
+    schema = tools[question.tool].properties.get(question.parameter) if question.tool in tools else None
+    return schema is not None and is_open(schema)
 
 
 def _takes_yes_or_no(tools: Mapping[str, Tool], context: RouteContext) -> bool:
@@ -113,9 +142,9 @@ def _takes_yes_or_no(tools: Mapping[str, Tool], context: RouteContext) -> bool:
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
-def _answer(said: str, tools: Mapping[str, Tool], context: RouteContext) -> Decision | None:
+def _answer(said: str, tools: Mapping[str, Tool], context: RouteContext, *, openly: bool = False) -> Decision | None:
     question = context.pending
-    if question is None or question.tool not in tools:
+    if question is None or question.tool not in tools or openly != _asks_openly(question, tools):
         return None
     if not question.parameter:
         return _which_tool(said, question, context)
@@ -123,7 +152,7 @@ def _answer(said: str, tools: Mapping[str, Tool], context: RouteContext) -> Deci
     schema = tool.properties.get(question.parameter)
     if schema is None:
         return None
-    found = _read_answer(said, question, schema, context)
+    found = _read_answer(said, question, tool, context)
     if found is None:
         return None
     calls = list(context.pending_calls)
@@ -168,14 +197,15 @@ def _first_missing(calls: Sequence[Call], tools: Mapping[str, Tool], context: Ro
     return None
 
 
-def _read_answer(
-    said: str, question: Question, schema: Mapping[str, Any], context: RouteContext
-) -> Parsed | Problem | None:
+def _read_answer(said: str, question: Question, tool: Tool, context: RouteContext) -> Parsed | Problem | None:
+    schema = tool.properties[question.parameter]
     bare = _TAIL.sub("", " ".join(strip_polite(tuple(said.split()))) or said)
     if is_open(schema):
         return parse_value(bare, schema, context)
     first: Problem | None = None
-    for text in dict.fromkeys((bare, _HEAD.sub("", bare), f"{question.detail} {bare}", f"{bare} {question.detail}")):
+    for text in dict.fromkeys(
+        (bare, *_own_words_dropped(tool, bare), f"{question.detail} {bare}", f"{bare} {question.detail}")
+    ):
         found = parse_value(text, schema, context)
         if isinstance(found, Parsed):
             return found
@@ -198,7 +228,7 @@ def _correction(said: str, tools: Mapping[str, Tool], context: RouteContext) -> 
     if not last or last[0].tool not in tools:
         return None
     text = _TAIL.sub("", said)
-    wrong, strong = "", text != said
+    wrong, strong = "", bool(_RESTATING.search(said))
     for pattern in _CONTRASTS:
         match = pattern.match(text)
         if match:
@@ -217,11 +247,13 @@ def _correction(said: str, tools: Mapping[str, Tool], context: RouteContext) -> 
 
 def _more(said: str, tools: Mapping[str, Tool], context: RouteContext) -> Decision | None:
     """ "and the bedroom too": the last call once more, with one argument changed."""
-    match = _MORE.match(said)
+    match = _AGAIN.match(said) or _MORE.match(said)
     last = context.last_calls[-1:]
     if match is None or not last or last[0].tool not in tools:
         return None
-    return _amended(last[0], tools[last[0].tool], match["a"] or match["b"], "", context, strong=False, act=None)
+    return _amended(
+        last[0], tools[last[0].tool], next(g for g in match.groups() if g), "", context, strong=False, act=None
+    )
 
 
 def _amended(
@@ -262,12 +294,7 @@ def _is(parsed: Parsed | Problem, value: object) -> bool:
 
 def _places(tool: Tool, last: Call, value: str, context: RouteContext) -> dict[str, Parsed | Problem]:
     """The parameters that `value` can be, with what it is there; trailing words of the tool's own ("... light") are dropped."""
-    own = {plain(w).rstrip("s") for w in tokenize(f"{tool.name.replace('_', ' ')} {tool.description}")}
-    words = _HEAD.sub("", value).split()
-    texts = [" ".join(words)]
-    while len(words) > 1 and words[-1].rstrip("s") in own:
-        words = words[:-1]
-        texts.append(" ".join(words))
+    texts = _own_words_dropped(tool, value)
     found: dict[str, Parsed | Problem] = {}
     for name, schema in tool.properties.items():
         for text in texts:
@@ -276,3 +303,14 @@ def _places(tool: Tool, last: Call, value: str, context: RouteContext) -> dict[s
                 found[name] = parsed
                 break
     return found
+
+
+def _own_words_dropped(tool: Tool, value: str) -> list[str]:
+    """`value` without a preposition, then also without trailing words that the tool itself is described with ("... light")."""
+    own = {plain(w).rstrip("s") for w in tokenize(f"{tool.name.replace('_', ' ')} {tool.description}")}
+    words = _HEAD.sub("", value).split()
+    texts = [" ".join(words)]
+    while len(words) > 1 and words[-1].rstrip("s") in own:
+        words = words[:-1]
+        texts.append(" ".join(words))
+    return texts

@@ -65,10 +65,10 @@ _COURTESY = re.compile(
     r"|^never mind(?: that)?\b|\b(?:while|when) (?:you're|you are) (?:at it|there)\b|\bwhen that 's done\b|\bafter that\b|\bbefore i forget\b|\bonce more\b"
 )
 _PAST = re.compile(
-    r"^(?:(?:yesterday|earlier(?: today)?|last \w+|back then|on \w+|this morning|thanks|in the end) )?"
-    r"(?:i|we|he|she|they|you|it|somebody|someone|nobody|everybody|\w+) (?:would |already |just |almost |nearly |finally |never |always |once )*"
+    r"^(?:(?:yesterday|earlier(?: today)?|last \w+|on \w+|this morning|thanks|in the end) )?"
+    r"(?:i|we|he|she|they|you|it|somebody|someone|nobody|everybody|\w+) (?:already |just |almost |nearly |finally |never |always |once )*"
     r"(?:forgot|meant to|was|were|used to|had to|tried|wanted to|wanted|remembered|managed|decided|helped|watched|failed|bothered|got|"
-    r"did|took|made|went|saw|turned|switched|asked|left|should have|could have|would have|had)\b"
+    r"did|took|made|went|saw|turned|switched|asked|left|should have|could have|would have|had)\b|^back then\b"
 )
 _QUESTION = re.compile(
     r"^(?:did|do|does|have|has|had|is|are|am|was|were|should|shall|why|when|how|who|whose|what|where|which|isn't|aren't|doesn't|"

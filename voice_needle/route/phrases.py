@@ -26,6 +26,19 @@ def _table(lines: str) -> tuple[Words, ...]:
 
 
 _BEFORE = _table("""
+no
+no no
+no wait
+no no wait
+no sorry
+sorry
+wait
+wait a second
+wait a minute
+hold on
+never mind that
+forget that
+scratch that
 hey
 hello
 hi
@@ -188,13 +201,16 @@ _STUTTERED = frozenset(
 )
 
 
+_NOT_COURTESY = (("no", "need"), ("no", "one"), ("no", "more"), ("no", "longer"), ("no", "way"))
+
+
 def strip_polite(words: Words) -> Words:
     """`words` less every wrapper at either end; never empty unless nothing but wrappers was said."""
     changed = True
     while changed and words:
         changed = False
         for phrase in _BEFORE:
-            if words[: len(phrase)] == phrase:
+            if words[: len(phrase)] == phrase and words[:2] not in _NOT_COURTESY:
                 words, changed = words[len(phrase) :], True
                 break
         for phrase in _AFTER:
@@ -217,6 +233,67 @@ def requests(words: Words) -> Iterator[Words]:
             forms.append(stem[:-1])
         for form in forms:
             yield (form, *bare[1:])
+
+
+REPAIRS: tuple[Words, ...] = _table("""
+no
+no wait
+no no
+no sorry
+no i mean
+no i meant
+no i said
+no make that
+no make it
+no better
+no let's say
+i mean
+i meant
+uh i mean
+wait
+wait no
+sorry
+sorry i mean
+sorry i meant
+oh sorry i meant
+or rather
+rather
+actually
+actually no
+actually make that
+actually make it
+make that
+make it
+hang on
+hold on
+hold on make it
+scratch that
+correction
+pardon
+excuse me
+oops
+that's wrong
+let me think
+""")
+_CONTRASTS: tuple[Words, ...] = (("instead", "of"), ("rather", "than"), ("and", "not"), ("not",))
+
+
+def repairs(words: Words) -> Iterator[tuple[Words, Words]]:
+    """Where the speaker begins again: what was said before "no wait", "i mean" and the like, and what after; first the last."""
+    for at in range(len(words) - 2, 0, -1):
+        for phrase in REPAIRS:
+            if words[at : at + len(phrase)] == phrase and at + len(phrase) < len(words):
+                yield words[:at], strip_polite(words[at + len(phrase) :])
+                break
+
+
+def contrasts(words: Words) -> Iterator[tuple[Words, Words]]:
+    """ "twenty not thirty": what is meant, and what is not."""
+    for at in range(2, len(words) - 1):
+        for phrase in _CONTRASTS:
+            if words[at : at + len(phrase)] == phrase and 0 < len(words) - at - len(phrase) <= 5:
+                yield words[:at], words[at + len(phrase) :]
+                break
 
 
 def splits(words: Words) -> Iterator[tuple[Words, Words]]:

@@ -6,6 +6,7 @@ templates and that model alone. bm25 and always-decline: the baselines of the be
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 from collections.abc import Callable
@@ -46,10 +47,8 @@ def get_router(
     if name in MODELS:
         engines.append(_model(name, model_options))
     elif name == "auto":
-        try:
+        with contextlib.suppress(EngineMissing, ModelMissing):  # the templates alone serve what the manifests spell out
             engines.append(_model("stitch", model_options))
-        except (EngineMissing, ModelMissing):
-            pass  # the templates alone serve what the manifests spell out
     elif name != "templates":
         near = difflib.get_close_matches(name, ROUTERS, n=1)
         raise ConfigError(

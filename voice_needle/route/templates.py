@@ -11,11 +11,11 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from voice_needle.events import Call, Decision, Outcome, Question, RouteContext, Transcript
+from voice_needle.events import Call, Decision, DialogueAct, Outcome, Question, RouteContext, Transcript
 from voice_needle.route.fill import ask_for, complete_call
 from voice_needle.route.numbers import tokenize, words_in
 from voice_needle.route.patterns import Capture, Fit, PatternGraph
-from voice_needle.route.phrases import Words, requests, splits, without_fillers
+from voice_needle.route.phrases import Words, contrasts, repairs, requests, splits, without_fillers
 from voice_needle.route.slots import Several, SlotReader
 from voice_needle.route.values import Parsed, Problem, is_open
 from voice_needle.tools import Toolset
@@ -34,6 +34,7 @@ class Clause:
     question: Question | None
     rank: tuple[int, int, int, int]
     words: Words
+    spans: tuple[tuple[int, int], ...] = ()  # of the values, in `words`
     swallows: bool = False  # an open value after "to" or "that" may hold a whole clause of its own
 
 
@@ -75,6 +76,7 @@ class TemplateRouter:
             return Decision(reason="nothing said" if not words else "too long for a template")
         sentence = _Sentence(self._graph(tools), tools, context)
         found = sentence.best(words)
+        act = _restated(words, found, context)
         if found is None:
             unfinished = sentence.unfinished or words[-1] in _DANGLING
             return Decision(reason="no template fits", complete=not unfinished)
@@ -82,7 +84,7 @@ class TemplateRouter:
             sure = CONFIDENCE if found.question.kind in ("missing", "ambiguous", "out_of_range") else _UNSURE
             missing = found.question.kind == "missing"
             return Decision(found.calls, Outcome.ASK, sure, found.question, reason="template", complete=not missing)
-        return Decision(found.calls, Outcome.ACT, CONFIDENCE, reason="template")
+        return Decision(found.calls, Outcome.ACT, CONFIDENCE, act=act, reason="template")
 
 
 class _Sentence:
@@ -99,7 +101,33 @@ class _Sentence:
     def best(self, words: Words) -> Clause | None:
         """The reading of all words with the fewest problems; strict vocabularies first."""
         self._all = words
-        return self._joined(words, None, 0) or self._one(words, unknown=True)
+        return self._joined(words, None, 0) or self._repaired(words) or self._one(words, unknown=True)
+
+    def _repaired(self, words: Words) -> Clause | None:
+        """ "to twenty no wait twenty two", "the kitchen not the hall": what the speaker settled on.
+
+        The new words take the place of as few of the old as make a whole request, and never complete a half-spoken value:
+        after "one hundred no fifty" it is fifty, not one hundred and fifty.
+        """
+        for before, after in repairs(words):
+            for keep in range(len(before) - 1, -1, -1):
+                found = self._joined(before[:keep] + after, None, 0)
+                if found and found.question is None and not _straddles(found, len(after)):
+                    return found
+        for meant, other in contrasts(words):
+            found = self._joined(meant, None, 0)
+            if found and any(self._same_tool(meant[:keep] + other, found) for keep in range(len(meant) - 1, 0, -1)):
+                return found
+        return None
+
+    def _same_tool(self, words: Words, found: Clause) -> bool:
+        other = self._one(words)
+        return (
+            other is not None
+            and not other.rank[0]
+            and other.calls[:1] != ()
+            and other.calls[0].tool == found.calls[-1].tool
+        )
 
     def _joined(self, words: Words, before: Clause | None, depth: int) -> Clause | None:
         """One clause, or a clause, a joint and the rest."""
@@ -173,7 +201,8 @@ class _Sentence:
             and words[c.start - 1] in ("to", "that", "saying", "says", "say")
             for c in fit.captures
         )
-        return Clause(tuple(calls), question, rank, words, swallows)
+        spans = tuple((c.start, c.end) for c in fit.captures)
+        return Clause(tuple(calls), question, rank, words, spans, swallows)
 
 
 def _each(captures: Sequence[Capture]) -> Iterator[list[Capture]]:
@@ -189,7 +218,25 @@ def _each(captures: Sequence[Capture]) -> Iterator[list[Capture]]:
 def _join(left: Clause, right: Clause) -> Clause:
     a, b = left.rank, right.rank
     rank = (a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3])
-    return Clause(left.calls + right.calls, left.question or right.question, rank, right.words)
+    return Clause(left.calls + right.calls, left.question or right.question, rank, right.words, right.spans)
+
+
+def _straddles(clause: Clause, tail: int) -> bool:
+    """Whether a value reaches over the point where the last `tail` words begin."""
+    cut = len(clause.words) - tail
+    return any(start < cut < end for start, end in clause.spans)
+
+
+def _restated(words: Words, found: Clause | None, context: RouteContext) -> DialogueAct | None:
+    """CORRECT where a whole request after "no" or "sorry" calls the tool of the last call again."""
+    if (
+        found is None
+        or len(found.calls) != 1
+        or not context.last_calls
+        or words[0] not in ("no", "sorry", "wait", "nope")
+    ):
+        return None
+    return DialogueAct.CORRECT if found.calls[0].tool == context.last_calls[-1].tool else None
 
 
 def _same(a: Sequence[Call], b: Sequence[Call]) -> bool:
