@@ -36,7 +36,21 @@ class Attempt:
         self._host: Host | None = None
         self._scope: _Scope | None = None
         self._context: Context | None = None
+        self._work: asyncio.Task[Result] | None = None
+        self._watch: Watch | None = None
         self.running = False  # the handler may have begun
+
+    @property
+    def answered(self) -> bool:
+        """The handler has ended by itself: too late to stop it."""
+        return self.running and self._work is not None and self._work.done()
+
+    def cancel(self) -> None:
+        """Settle as cancelled, then stop the work at once."""
+        self._stop.set()
+        if self._work is not None and self._watch is not None:
+            self._watch.give_up()
+            self._work.cancel()
 
     async def prepare(self, host: Host, scope: _Scope, heard: str, room: str | None) -> ToolResult | None:
         """Set the plugin up and ask its conditions; nothing is done to the world yet. A result means: it ends here."""
@@ -113,12 +127,13 @@ class Attempt:
         task: asyncio.Task[Result] = asyncio.ensure_future(work)
         limit = asyncio.ensure_future(self._clock.sleep(limit_s))
         stop = asyncio.ensure_future(self._stop.wait())
+        self._work, self._watch = task, watch
         try:
             await asyncio.wait({task, limit, stop}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             limit.cancel()
             stop.cancel()
-        if task.done() and not task.cancelled():
+        if task.done() and not task.cancelled() and not self._stop.is_set():
             return self._result(None if task.exception() else task.result(), task.exception())
         begun = watch.give_up()
         if self._stop.is_set():
@@ -130,8 +145,9 @@ class Attempt:
         else:
             busy = "It is still busy with something else. Nothing was done."
             settled = from_error(self._call, ToolUnreachable(f"{self._tool.plugin} was busy", spoken=busy))
-        task.add_done_callback(lambda done: self._after(done, late))
-        task.cancel()
+        task.add_done_callback(lambda done: self._after(done, late))  # called later, also where it is done already
+        if not task.cancelling():
+            task.cancel()
         return settled
 
     def _after(self, task: asyncio.Task[Result], late: Callable[[ToolResult], None]) -> None:

@@ -197,8 +197,11 @@ class _Checks:
         line = (*at, "handler")
         if kind == "python" and isinstance(handler["python"], str) and ":" in handler["python"]:
             module, _, function = handler["python"].partition(":")
+            given = {
+                key: "default" in spec or spec.get("required", True) is not False for key, spec in parameters.items()
+            }
             module = module if module.endswith(".py") else f"{module}.py"
-            for message, near in self._source.mistakes(module, function, tuple(parameters)):
+            for message, near in self._source.mistakes(module, function, given):
                 yield self._problem((*line, "python"), message, near)
         elif kind == "mcp" and not self._mcp:
             yield self._problem(line, "an mcp handler needs the server: a top-level 'mcp:' with command or url")

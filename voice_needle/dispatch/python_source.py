@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from voice_needle.dispatch.problem import nearest
@@ -31,8 +31,11 @@ class Source:
     def nearest(self, module: str, function: str) -> str:
         return nearest(function, self._names(module)[0])
 
-    def mistakes(self, module: str, function: str, parameters: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-        """(message, nearest name) for each reason why `function(ctx, **parameters)` cannot be called."""
+    def mistakes(self, module: str, function: str, parameters: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
+        """(message, nearest name) for each reason why `function(ctx, **parameters)` cannot be called.
+
+        parameters: name -> whether every call gives it.
+        """
         names, open_ended, unreadable = self._names(module)
         if unreadable:
             yield unreadable, ""
@@ -64,6 +67,8 @@ class Source:
             if name not in parameters:
                 message = f"{function} in {module}:{found.lineno} wants '{name}', which the tool has not"
                 yield message, nearest(name, parameters)
+            elif not parameters[name]:
+                yield f"{function} in {module}:{found.lineno} needs '{name}', which a call may leave out", ""
 
 
 def _parse(path: Path) -> tuple[dict[str, _Function | None], bool, str]:

@@ -75,6 +75,11 @@ class _Job:
     tool: Tool | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def cancel(self) -> None:
+        self.stop.set()
+        if self.attempt is not None:
+            self.attempt.cancel()
+
 
 class Dispatcher:
     """Executes calls. emit: gets CallStarted, CallEnded, LateResultRefused and Fault, on the loop.
@@ -239,10 +244,13 @@ class Dispatcher:
         """
         stopped, finishing, asking = [], [], []
         for job in [job for job in self._jobs if job.scope.turn == turn]:
+            if job.attempt is not None and job.attempt.answered:
+                finishing.append(job.call)
+                continue
             running = job.attempt is not None and job.attempt.running
             wish = job.tool.policy.on_barge_in if job.tool else OnBargeIn.CANCEL
             if not running or everything or wish is OnBargeIn.CANCEL:
-                job.stop.set()
+                job.cancel()
                 stopped.append(job.call)
             elif wish is OnBargeIn.FINISH:
                 finishing.append(job.call)
@@ -252,9 +260,13 @@ class Dispatcher:
 
     def stop(self, call: Call) -> bool:
         """Stop one running call (the user was asked, and said so). False when it has already ended."""
-        found = [job for job in self._jobs if job.call.same_as(call)]
+        found = [
+            job
+            for job in self._jobs
+            if job.call.same_as(call) and not (job.attempt is not None and job.attempt.answered)
+        ]
         for job in found:
-            job.stop.set()
+            job.cancel()
         return bool(found)
 
     # --- taking back ---

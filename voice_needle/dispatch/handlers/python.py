@@ -64,7 +64,10 @@ class Code:
         if inspect.iscoroutinefunction(function):
             if not watch.begin():
                 raise asyncio.CancelledError
-            return await function(*arguments, **keywords)
+            try:
+                return await function(*arguments, **keywords)
+            except SystemExit as error:  # asyncio would end the whole assistant
+                raise ToolFailed(f"the handler called exit({error.code})") from error
         answer = await self.thread.run(lambda: function(*arguments, **keywords), watch)
         return await answer if inspect.isawaitable(answer) else answer
 
@@ -143,11 +146,14 @@ def _serve(jobs: queue.SimpleQueue[_Job | None]) -> None:
     while (job := jobs.get()) is not None:
         if not job.watch.begin():
             continue
-        result, error = None, None
+        result: Any = None
+        error: BaseException | None = None
         try:
             result = job.work()
-        except BaseException as caught:  # handed to whoever waits
-            error = caught
+        except Exception as caught:  # handed to whoever waits
+            error = RuntimeError("StopIteration") if isinstance(caught, StopIteration) else caught
+        except BaseException as caught:  # asyncio would end the whole assistant
+            error = ToolFailed(f"the handler ended with {type(caught).__name__}: {caught}")
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             job.loop.call_soon_threadsafe(job.finish, result, error)
 
