@@ -23,15 +23,18 @@ def written(draft: Draft, rng: random.Random) -> None:
             kind = call.variant.tool.parameters[name].type
             if named and kind == "open" and isinstance(value, str) and group >= 0 and len(value.split()) <= 4:
                 _capitalise(draft, group)
-                call.arguments[name] = (" ".join(token.word for token in draft.tokens if token.value == group), group)
     for index, token in enumerate(draft.tokens):
         if token.word == "i" or token.word.startswith("i'"):
             draft.tokens[index] = replace(token, word="I" + token.word[1:])
     first = draft.tokens[0]
     if first.value < 0 or not first.word[0].isalpha():
         draft.tokens[0] = replace(first, word=first.word[:1].upper() + first.word[1:])
+    for call in draft.calls:
+        for name, (value, group) in call.arguments.items():
+            if call.variant.tool.parameters[name].type == "open" and isinstance(value, str) and group >= 0:
+                call.arguments[name] = (" ".join(token.word for token in draft.tokens if token.value == group), group)
     mark = "?" if first.word in _QUESTION else rng.choice([".", ".", "", "!"])
-    if mark and rng.random() < 0.8:
+    if mark and rng.random() < 0.8 and draft.tokens[-1].after[-1:] != mark:
         draft.tokens[-1] = replace(draft.tokens[-1], after=draft.tokens[-1].after + mark)
 
 

@@ -14,8 +14,7 @@ from voice_needle.training.spoken_values import GENERATORS, Spoken, joined
 from voice_needle.training.templates import Parameter, Variant
 
 _ARTICLES = ("the", "a", "an")
-_PIECES = re.compile(r"\{(\w+)\}(\S*)|(\S+)")
-_LETTER = re.compile(r"^[a-z]$")
+_PIECES = re.compile(r"([^\s{]*)\{(\w+)\}(\S*)|(\S+)")
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,13 @@ class Style:
 @dataclass(frozen=True)
 class Token:
     """A word. value: the number of the value it is part of; call: the number of the call it asks for; -1 is none.
-    after: punctuation, which belongs to no value."""
+    before, after: punctuation, which belongs to no value."""
 
     word: str
     value: int = -1
     call: int = -1
     after: str = ""
+    before: str = ""
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Draft:
 
     @property
     def text(self) -> str:
-        return " ".join(token.word + token.after for token in self.tokens)
+        return " ".join(token.before + token.word + token.after for token in self.tokens)
 
     def shifted(self, values: int, calls: int) -> list[Token]:
         """Its tokens with numbers moved up, for joining it behind another draft."""
@@ -84,7 +84,7 @@ class Filler:
         """The template with values and their labels; None when it needs a value that this variant does not offer.
         avoid: parameter -> value that must not be drawn again."""
         draft = Draft([], [Call(variant)])
-        for slot, suffix, word in _PIECES.findall(_spaced(sample(template, self.rng))):
+        for prefix, slot, suffix, word in _PIECES.findall(sample(template, self.rng)):
             if word:
                 draft.tokens.append(Token(word, call=0))
                 continue
@@ -95,11 +95,13 @@ class Filler:
                 if drawn is None:
                     return None
                 value, spoken = drawn
-                draft.tokens += self.said(spoken, draft.values, suffix)
+                said = self.said(spoken, draft.values, suffix)
+                draft.tokens += [replace(said[0], before=prefix), *said[1:]]
                 draft.calls[0].arguments[slot] = (value, draft.values)
                 draft.values += 1
             else:
                 words = self.words(slot).split()
+                words[0] = prefix + words[0]
                 draft.tokens += [Token(item, call=0) for item in words[:-1]] + [Token(words[-1], call=0, after=suffix)]
         return draft if draft.tokens else None
 
@@ -149,13 +151,14 @@ class Filler:
     def _open(self, values: Any) -> str:
         chosen = values if isinstance(values, str) else self.rng.choice([str(item) for item in values])
         pieces = _PIECES.findall(sample(chosen, self.rng))
-        return " ".join(self.words(slot) + rest if slot else word for slot, rest, word in pieces)
+        return " ".join(lead + self.words(slot) + rest if slot else word for lead, slot, rest, word in pieces)
 
     def words(self, name: str) -> str:
         """An entry of a named list; sometimes one of the many more that public lists hold."""
         if name in self.more and not self.style.clear and self.rng.random() < 0.45:
             return self.rng.choice(self.more[name])
-        return sample(self.rng.choice(self.lists[name]), self.rng)
+        words = sample(self.rng.choice(self.lists[name]), self.rng)
+        return self._open([words]) if "{" in words else words
 
     def said(self, spoken: Spoken, number: int, suffix: str = "", call: int = 0) -> list[Token]:
         """The tokens of a value: a leading article and the unit's word stay outside it."""
@@ -169,11 +172,6 @@ class Filler:
         if suffix:
             tokens[-1] = replace(tokens[-1], after=suffix)
         return tokens
-
-
-def _spaced(text: str) -> str:
-    """A slot that follows a word without a space begins a new one: "the{room}" does not occur, "({room})" might."""
-    return re.sub(r"(?<=\S)\{", " {", text)
 
 
 def _bare(words: str) -> str:
@@ -217,6 +215,7 @@ def finish(draft: Draft) -> tuple[str, tuple[Answer, ...]]:
     text, places = "", []
     for token in draft.tokens:
         text += " " if text else ""
+        text += token.before
         places.append(Span(len(text), len(text) + len(token.word)))
         text += token.word + token.after
     answers = []

@@ -1,4 +1,4 @@
-"""Expands sentence templates: (a|b) alternatives, [x] optional, {slot}. Parsed once, sampled many times."""
+"""Expands sentence templates: (a|b) alternatives, (a;b) in any order, [x] optional, {slot}. Parsed once."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ class TemplateError(ValueError):
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several sequences; optional: or none of them."""
+    """One of several sequences; optional: or none of them; permuted: all of them, in any order."""
 
     options: tuple[tuple[str | Choice, ...], ...]
     optional: bool = False
+    permuted: bool = False
 
 
 @cache
@@ -37,7 +38,7 @@ def _options(text: str, at: int, closing: str) -> tuple[list[tuple[str | Choice,
     literal = ""
     while True:
         char = text[at] if at < len(text) else ""
-        if char and char not in "([|])":
+        if char and char not in "([|;])":
             literal += char
             at += 1
             continue
@@ -45,9 +46,10 @@ def _options(text: str, at: int, closing: str) -> tuple[list[tuple[str | Choice,
             current.append(literal)
             literal = ""
         if char in ("(", "["):
+            start = at
             inner, at = _options(text, at + 1, ")" if char == "(" else "]")
-            current.append(Choice(tuple(inner), optional=char == "["))
-        elif char == "|" and closing:
+            current.append(Choice(tuple(inner), char == "[", _separator(text, start) == ";"))
+        elif char in ("|", ";") and closing:
             options.append(tuple(current))
             current = []
             at += 1
@@ -56,6 +58,18 @@ def _options(text: str, at: int, closing: str) -> tuple[list[tuple[str | Choice,
             return options, at + (1 if char else 0)
         else:
             raise TemplateError(f"a template's brackets do not match: {text!r}")
+
+
+def _separator(text: str, opening: int) -> str:
+    """The first separator on the level of the bracket at `opening`."""
+    depth = 0
+    for char in text[opening:]:
+        depth += (char in "([") - (char in ")]")
+        if depth == 1 and char in "|;":
+            return char
+        if depth == 0:
+            break
+    return ""
 
 
 def sample(template: str, rng: random.Random) -> str:
@@ -69,6 +83,11 @@ def _sample(sequence: tuple[str | Choice, ...], rng: random.Random, out: list[st
     for item in sequence:
         if isinstance(item, str):
             out.append(item)
+        elif item.permuted:
+            for option in rng.sample(item.options, len(item.options)):
+                out.append(" ")
+                _sample(option, rng, out)
+            out.append(" ")
         elif not item.optional or rng.random() < 0.4:
             _sample(rng.choice(item.options), rng, out)
         else:
@@ -92,5 +111,6 @@ def _certain(sequence: tuple[str | Choice, ...]) -> frozenset[str]:
         if isinstance(item, str):
             words.update(_SLOT.sub(" ", item).split())
         elif not item.optional:
-            words |= frozenset.intersection(*(_certain(option) for option in item.options))
+            every = [_certain(option) for option in item.options]
+            words |= frozenset.union(*every) if item.permuted else frozenset.intersection(*every)
     return frozenset(words)

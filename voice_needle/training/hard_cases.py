@@ -40,6 +40,7 @@ _TAKEN_BACK = ["{a} no forget it", "{a} never mind", "{a} actually don't", "{a} 
 _BUT_NOT = ["don't {a} just {b}", "don't {a} but {b}", "do not {a} {b}", "{b} but don't {a}", "{b} and don't {a}",
             "{b} please but do not {a}", "i don't want you to {a} i want you to {b}", "no need to {a} but {b}",
             "instead of that {b} and don't {a}", "forget about the rest {b} but don't {a}"]  # fmt: skip
+_OBJECTS = ("open", "enum", "integer", "identifier")  # kinds of parameter that one verb may have two of
 _TALK = {"negation": 3.5, "reported": 1.6, "hypothetical": 2.0, "conditional": 2.5, "question_about": 2.5, "past": 1.6}
 _LOOSE = ["{a} and {b}", "{a} and then {b}", "{a} then {b}", "{a} and also {b}", "{a} {b}", "{a} oh and {b}"]
 
@@ -70,6 +71,7 @@ class Writer:
     def __init__(self, rng: random.Random, domains: Sequence[Domain], variants: Mapping[ToolSpec, Sequence[Variant]],
                  frames: Mapping[str, Any], more: Mapping[str, Sequence[str]]) -> None:  # fmt: skip
         self.rng, self.domains, self.variants, self.frames, self.more = rng, domains, variants, frames, more
+        self.written = False
         self.owner = {tool: domain for domain in domains for tool in domain.tools}
         self.tools = [tool for tool in self.owner if tool in variants]
         self.kinds: dict[str, tuple[float, Callable[[Style], Case | None]]] = {
@@ -82,6 +84,7 @@ class Writer:
 
     def case(self, kind: str, style: Style) -> Case:
         """A case of one kind; tried again with other tools until one can be written."""
+        self.written = style.written
         while True:
             made = self.kinds[kind][1](style)
             if made is not None and len(made.draft.tokens) < 60:
@@ -189,10 +192,25 @@ class Writer:
     def _chained(self, drafts: Sequence[Draft]) -> Draft:
         whole = drafts[0]
         for part in drafts[1:]:
+            if self.written and self.rng.random() < 0.5:
+                whole = self._sentences(whole, part)
+                continue
             verbs = imperative(whole) and imperative(part)
             frames = self.frames["chain"] if verbs else _LOOSE
             whole = self._framed(self.rng.choice(frames), [whole, part])
         return whole
+
+    def _sentences(self, first: Draft, second: Draft) -> Draft:
+        """Two sentences with their marks, as people type."""
+        lead = self.rng.choice(["", "", "also, ", "then ", "and ", "after that, "])
+        mark = "," if lead in ("then ", "and ") else "."
+        first.tokens[-1] = replace(first.tokens[-1], after=first.tokens[-1].after + mark)
+        if not lead:
+            head = second.tokens[0]
+            second.tokens[0] = replace(head, word=head.word.capitalize()) if head.value < 0 else head
+        elif mark == ".":
+            lead = lead.capitalize()
+        return self._framed("{a} " + lead + "{b}", [first, second])
 
     def chain(self, style: Style) -> Case | None:
         drafts = self._several(style, self.rng.choices([2, 3, 4], [75, 18, 7])[0])
@@ -222,7 +240,7 @@ class Writer:
             return None
         call = draft.calls[0]
         tool = call.variant.tool
-        names = [name for name in call.arguments if tool.parameters[name].type in ("open", "enum")
+        names = [name for name in call.arguments if tool.parameters[name].type in _OBJECTS
                  and draft.tokens[-1].value == call.arguments[name][1]]  # fmt: skip
         if not names or any(parameter.type == "list" for parameter in tool.parameters.values()):
             return None
@@ -283,7 +301,7 @@ class Writer:
 
     def _only_second(self, frame: str, pair: tuple[Draft, Draft], kind: str) -> Case:
         variants = [draft.calls[0].variant for draft in pair]
-        first = Draft([Token(token.word, after=token.after) for token in pair[0].tokens], [])
+        first = Draft([replace(token, value=-1, call=-1) for token in pair[0].tokens], [])
         return self._case(self._framed(frame, [first, pair[1]]), kind, variants)
 
     def last_wins(self, style: Style) -> Case | None:
@@ -303,7 +321,7 @@ class Writer:
 
     def _silent(self, draft: Draft) -> Draft:
         """The words without any call."""
-        return Draft([Token(token.word, after=token.after) for token in draft.tokens], [])
+        return Draft([replace(token, value=-1, call=-1) for token in draft.tokens], [])
 
     # --- not to be acted on ---
 

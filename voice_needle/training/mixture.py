@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from voice_needle.route.stitch.dialogue import DIALOGUE_TOOLS
-from voice_needle.training import more_values
+from voice_needle.training import home, more_values
 from voice_needle.training.augment import Mishearing, enum_groups, written
 from voice_needle.training.catalogue import Catalogue, Entry, corpus_words, draw_count, schema_words, text_words
 from voice_needle.training.dialogue import DialogueWriter
@@ -23,12 +23,13 @@ from voice_needle.training.draft import Style, finish
 from voice_needle.training.examples import Example, Schema, from_json, to_json
 from voice_needle.training.hard_cases import Case, Writer
 from voice_needle.training.readers import DEFAULT_DATA, SETS, Reader, development_texts, normalised
-from voice_needle.training.templates import ToolSpec, Variant, read_corpus, read_frames, render
+from voice_needle.training.templates import ToolSpec, Variant, read_corpus, read_frames, render, shared_lists
 
 DEFAULT: Mapping[str, float] = {
-    "own": 44, "dialogue": 3, "sgd": 14, "sgd_slots": 7, "liu": 14, "car": 1.5, "skills": 3, "background": 5,
+    "own": 40, "home": 10, "dialogue": 3, "sgd": 12, "sgd_slots": 6, "liu": 13, "car": 1, "skills": 3, "background": 5,
 }  # fmt: skip
 SHARD = 20_000
+GENERAL = 0.16  # share of own examples that are functions as programmers write them, in written style
 VARIANTS = 12  # renderings of each tool in one mixture: enough to rename, few enough to cache
 
 
@@ -58,6 +59,14 @@ class Mixture:
         self.frames = read_frames()
         domains = [domain for domain in self.domains if any(tool in written_for for tool in domain.tools)]
         self.writer = Writer(self.rng, domains, written_for, self.frames, self.more)
+        home_domain = home.read(data, shared_lists(), more_values.devices(data))
+        found = {tool: home.variants(tool, random.Random(tool.key), VARIANTS) for tool in home_domain.tools}
+        self.home = home.HomeWriter(self.rng, home_domain, found, self.frames, self.more)
+        self.variants |= found
+        self.offered |= found
+        self.general = Writer(self.rng, [domain for domain in domains if domain.name.startswith("general")],
+                              {tool: found for tool, found in written_for.items() if tool.domain.startswith("general")},
+                              self.frames, self.more)  # fmt: skip
         self.dialogue = DialogueWriter(self.rng, self.frames, self.writer)
         self.catalogue = Catalogue([*self._corpus_entries(), *self._public_entries(reader)])
         self.mishearing = Mishearing(self._vocabulary())
@@ -67,7 +76,7 @@ class Mixture:
         return [render(tool, rng, plain=number == 0) for number in range(VARIANTS)]
 
     def _corpus_entries(self) -> Iterator[Entry]:
-        for domain in self.domains:
+        for domain in (*self.domains, *self.home.domains):
             for tool in domain.tools:
                 if tool in self.offered:
                     schemas = [variant.schema for variant in self.variants[tool]]
@@ -97,11 +106,13 @@ class Mixture:
 
     def stream(self, weights: Mapping[str, float] = DEFAULT) -> Iterator[Example]:
         """Examples without end."""
-        names = [name for name in weights if name in ("own", "dialogue") or self.sets.get(name)]
+        names = [name for name in weights if name in ("own", "home", "dialogue") or self.sets.get(name)]
         while True:
             name = self.rng.choices(names, [weights[name] for name in names])[0]
             if name == "own":
                 example = self.own()
+            elif name == "home":
+                example = self.from_home()
             elif name == "dialogue":
                 example = self.from_dialogue()
             else:
@@ -115,10 +126,19 @@ class Mixture:
 
     def own(self, kind: str | None = None, style: Style | None = None, count: int | None = None) -> Example:
         """An example of the template corpus. kind: one of Writer.kinds; count: how many tools to offer."""
-        kinds = self.writer.kinds
-        kind = kind or self.rng.choices(list(kinds), [weight for weight, _ in kinds.values()])[0]
+        if kind is None and not self.held_out and self.rng.random() < GENERAL:
+            style = Style(self.rng.random() < 0.8, self.rng.random() < 0.7)
+            return self._made(self.general.case(self._kind(self.general), style), style, "general", count)
         style = style or self.style()
-        return self._made(self.writer.case(kind, style), style, "own", count)
+        return self._made(self.writer.case(kind or self._kind(self.writer), style), style, "own", count)
+
+    def _kind(self, writer: Writer) -> str:
+        return self.rng.choices(list(writer.kinds), [weight for weight, _ in writer.kinds.values()])[0]
+
+    def from_home(self, kind: str | None = None, style: Style | None = None, count: int | None = None) -> Example:
+        """An example of Home Assistant's intents, more often in figures, as its users write."""
+        style = style or Style(self.rng.random() < 0.55, self.rng.random() < 0.15)
+        return self._made(self.home.case(kind or self._kind(self.home), style), style, "home", count)
 
     def from_dialogue(self, style: Style | None = None, count: int | None = None) -> Example:
         """A dialogue act among tools, or the same words where no dialogue act is on offer."""
@@ -187,7 +207,7 @@ class Mixture:
         return replace(example, tools=self._shuffled(schemas))
 
     def _own_pools(self) -> list[str]:
-        return [domain.name for domain in self.domains if domain.name in self.catalogue.by_pool]
+        return [domain.name for domain in (*self.domains, *self.home.domains) if domain.name in self.catalogue.by_pool]
 
     def _pools(self, without: str = "") -> list[str]:
         public = [pool for pool in ("sgd", "liu", "skills") if pool in self.catalogue.by_pool and pool != without]

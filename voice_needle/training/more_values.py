@@ -36,13 +36,22 @@ def read(data: Path, reader: Reader) -> dict[str, Sequence[str]]:
     for name in ("song", "album", "film", "show", "book"):
         more.setdefault(name, set()).update(media)
     more["task"] = set(_lines(folder / "home_llm_todo_items.txt"))
-    with (folder / "home_llm_device_names.csv").open(encoding="utf-8") as table:
-        devices = {row["description"].strip(' "').lower() for row in csv.DictReader(table) if row.get("description")}
-    more["device"] = {f"the {name}" for name in devices}
+    more["device"] = {f"the {name}" for found in devices(data).values() for name in found}
     return {
         name: sorted(value for value in found if _PLAIN.match(value) and 1 < len(value) < 45)
         for name, found in more.items()
     }
+
+
+def devices(data: Path) -> dict[str, list[str]]:
+    """Home Assistant domain + "_device" -> names of devices."""
+    found: dict[str, list[str]] = {}
+    with (data / "router" / "templates" / "home_llm_device_names.csv").open(encoding="utf-8") as table:
+        for row in csv.DictReader(table):
+            name = (row.get("description") or "").strip(' "').lower()
+            if _PLAIN.match(name):
+                found.setdefault(row["device_name"].split(".")[0] + "_device", []).append(name)
+    return found
 
 
 def _lines(path: Path) -> list[str]:

@@ -42,7 +42,7 @@ class Parameter:
     def forms(self) -> Mapping[Any, tuple[str, ...]]:
         """Enum or boolean: canonical value -> spoken forms."""
         if isinstance(self.values, Mapping):
-            return {key: tuple(map(str, said)) if isinstance(said, list) else (str(said),) for key, said in self.values.items()}
+            return {key: _texts(said) for key, said in self.values.items()}
         return {str(value).replace(" ", "_"): (str(value),) for value in self.values}
 
 
@@ -97,8 +97,14 @@ class Variant:
 
 def read_corpus(folder: Path = CORPUS) -> list[Domain]:
     """All domains of the corpus. Errors: CorpusError with file and tool."""
-    shared = yaml.safe_load((folder / "_shared.yaml").read_text(encoding="utf-8"))["values"]
+    shared = shared_lists(folder)
     return [_domain(path, shared) for path in sorted(folder.glob("[a-z]*.yaml"))]
+
+
+def shared_lists(folder: Path = CORPUS) -> dict[str, list[str]]:
+    """The lists that many domains draw from."""
+    found = yaml.safe_load((folder / "_shared.yaml").read_text(encoding="utf-8"))["values"]
+    return {name: [str(item) for item in items] for name, items in found.items()}
 
 
 def read_frames(folder: Path = CORPUS) -> dict[str, Any]:
@@ -146,7 +152,7 @@ def _parameter(name: str, item: Mapping[str, Any]) -> Parameter:
 
 
 def _texts(found: Any) -> tuple[str, ...]:
-    return tuple(str(item) for item in found) if isinstance(found, list) else (str(found),)
+    return tuple(str(item) for item in found) if isinstance(found, list | tuple) else (str(found),)
 
 
 # --- rendering -------------------------------------------------------------------------------------------------------
