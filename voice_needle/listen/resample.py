@@ -37,7 +37,8 @@ def to_mono(block: NDArray[Any], channel: int | None = None) -> NDArray[np.float
 def to_int16(mono: NDArray[np.floating[Any]]) -> Samples:
     """Float in -1..1 -> int16, rounded and clipped. NaN and infinity, as broken float files hold them, become silence."""
     clean = np.nan_to_num(mono * FULL_SCALE, nan=0.0, posinf=0.0, neginf=0.0)
-    return np.clip(np.rint(clean), -32768, 32767).astype(np.int16)
+    samples: Samples = np.clip(np.rint(clean), -32768, 32767).astype(np.int16)
+    return samples
 
 
 class Resampler:

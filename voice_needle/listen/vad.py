@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from voice_needle.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples
+from voice_needle.audio import SAMPLE_RATE_HZ, Samples
 from voice_needle.errors import ConfigError, EngineMissing
 from voice_needle.listen.engine import Vad
 
@@ -64,10 +64,11 @@ class WebRtcVad:
             raise EngineMissing("the webrtc detector is not installed", fix="pip install webrtcvad-wheels") from error
         if mode not in (0, 1, 2, 3):
             raise ConfigError(f"vad mode {mode} is not one of 0, 1, 2, 3")
-        self._new = lambda: webrtcvad.Vad(mode)
-        self._vad: Any = self._new()
+        self._library: Any = webrtcvad
+        self._mode = mode
         self._gate = gate
         self._votes: deque[bool] = deque(maxlen=max(1, round(smoothing_ms / 10.0)))
+        self.reset()
 
     def speech_probability(self, frame: Samples) -> float:
         """Share of speech frames within the smoothing window, 0 to 1."""
@@ -76,7 +77,7 @@ class WebRtcVad:
         return sum(self._votes) / (self._votes.maxlen or 1)
 
     def reset(self) -> None:
-        self._vad = self._new()
+        self._vad = self._library.Vad(self._mode)
         self._votes.clear()
 
 
@@ -164,5 +165,3 @@ def _silero_path() -> Path:
         raise EngineMissing("this faster-whisper has no silero model in it", fix="pip install -U faster-whisper")
     return models[-1]
 
-
-assert FRAME_SAMPLES == 160  # webrtcvad takes 10, 20 or 30 ms

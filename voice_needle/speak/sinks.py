@@ -99,11 +99,11 @@ class QueueSink:
         return True
 
     async def drain(self) -> None:
-        while self._queue.waiting or self.heard < self._queue.read:
-            if self._error is not None:
-                raise self._error
+        while self._error is None and (self._queue.waiting or self.heard < self._queue.read):
             self._moved.clear()
             await self._moved.wait()
+        if self._error is not None:
+            raise self._error
 
     def flush(self) -> int:
         stopped = self._queue.read
