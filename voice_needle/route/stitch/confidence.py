@@ -1,0 +1,96 @@
+"""How sure Stitch is of a whole decision: a small calibrated model over the network's margins, fitted on held-out data."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from voice_needle.errors import ModelCorrupt
+from voice_needle.route.stitch.decode import Draft, Place
+from voice_needle.route.stitch.encoder.network import Floats, Selected
+
+FEATURES = (
+    "present", "rival", "servable", "start", "count", "margin", "span", "choice", "unnamed", "calls", "tools", "pieces",
+    "margins", "lexical",
+)  # fmt: skip
+_LIMIT = 12.0
+
+
+def features(selected: Selected, wanted: Sequence[Place], drafts: Sequence[Draft], tools: int, pieces: int) -> Floats:
+    """One number for each of FEATURES; for a decline `wanted` and `drafts` are empty."""
+    chosen = {place.tool for place in wanted}
+    rivals = [float(logit) for number, logit in enumerate(selected.present) if number not in chosen]
+    margins = [margin for draft in drafts for margin in draft.margins]
+    count = selected.count - selected.count.max()
+    shares = count - math.log(float(np.exp(count).sum()))
+    row = [
+        min((place.present for place in wanted), default=0.0),
+        max(rivals, default=-_LIMIT),
+        selected.servable,
+        min((place.sure for place in wanted), default=0.0),
+        float(shares[min(len(wanted), len(shares) - 1)]),
+        min(margins, default=_LIMIT),
+        min((score for draft in drafts for score in draft.spans), default=0.0),
+        min((score for draft in drafts for score in draft.choices), default=0.0),
+        float(sum(draft.unnamed for draft in drafts)),
+        float(len(wanted) > 1),
+        math.log1p(tools),
+        math.log1p(pieces),
+        sum(math.log1p(math.exp(-margin)) for margin in margins),
+        sum(draft.spans and min(draft.spans) or 0.0 for draft in drafts),
+    ]
+    return np.clip(np.array(row, dtype=np.float32), -_LIMIT, _LIMIT)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Logistic regression, then an isotonic curve. mean, scale, weights: one number a feature."""
+
+    mean: Sequence[float]
+    scale: Sequence[float]
+    weights: Sequence[float]
+    bias: float
+    x: Sequence[float] = ()
+    y: Sequence[float] = ()
+
+    def __call__(self, row: Floats) -> float:
+        """Probability that the decision is right."""
+        z = (np.asarray(row, dtype=np.float64) - np.asarray(self.mean)) / np.asarray(self.scale)
+        score = 1.0 / (1.0 + math.exp(-float(np.clip(z @ np.asarray(self.weights) + self.bias, -30, 30))))
+        return float(np.interp(score, self.x, self.y)) if self.x else score
+
+
+def _plain(keys: Mapping[str, float], bias: float) -> Curve:
+    weights = [keys.get(name, 0.0) for name in FEATURES]
+    return Curve([0.0] * len(FEATURES), [1.0] * len(FEATURES), weights, bias)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Curves for decisions to act and to decline. Without a fitted file: the network's own logits."""
+
+    act: Curve = field(default_factory=lambda: _plain({"present": 0.4, "servable": 0.4, "margin": 0.2}, 0.0))
+    decline: Curve = field(default_factory=lambda: _plain({"servable": -0.6, "rival": -0.2}, 0.0))
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path) -> Calibration:
+        """Read calibration.json; the defaults where there is none. Errors: ModelCorrupt."""
+        if not path.is_file():
+            return cls()
+        try:
+            held = json.loads(path.read_text())
+            if held["features"] != list(FEATURES):
+                raise ValueError("other features")
+            curves = [Curve(**held[name]) for name in ("act", "decline")]
+            for curve in curves:
+                curve(np.zeros(len(FEATURES), np.float32))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelCorrupt(f"{path} cannot be read: {error}", fix="voice-needle models verify") from error
+        return cls(curves[0], curves[1], held.get("about", {}))

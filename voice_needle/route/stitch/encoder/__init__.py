@@ -1,0 +1,1 @@
+"""Text -> word-pieces -> vectors."""

@@ -1,0 +1,136 @@
+"""Stitch as a router: words and tools in, one Decision out, in one pass through a small network and without generating text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from voice_needle.events import Call, Decision, DialogueAct, Outcome, RouteContext, Transcript
+from voice_needle.route.gate import Thresholds
+from voice_needle.route.stitch.cache import SchemaCache, ToolsetVectors
+from voice_needle.route.stitch.confidence import Calibration, features
+from voice_needle.route.stitch.decode import Draft, Place, fill, places
+from voice_needle.route.stitch.dialogue import DIALOGUE_TOOLS, act_of
+from voice_needle.route.stitch.encoder.network import Encoded, Floats, Network, Selected
+from voice_needle.route.stitch.encoder.tokens import Pieces
+from voice_needle.tools import Tool, Toolset
+
+SHORTLIST = 16  # tools that are compared with one another; more are first cut down by a dot product
+_ACTS = tuple(Tool.from_schema(schema) for schema in DIALOGUE_TOOLS)
+_DANGLING = frozenset("and then the a an to in on at for with of or my into from by set turn please as".split())
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Everything that a decision rests on; `calibrate` fits confidence to `features`."""
+
+    drafts: tuple[Draft, ...]
+    act: DialogueAct | None
+    features: Floats
+    reason: str = ""
+
+
+class StitchRouter:
+    """The embedded router. Not for use by two threads at once.
+
+    folder: of the weights; the packaged ones, or those of VOICE_NEEDLE_STITCH, where none is given. cache: where schema vectors
+    are kept; the platform's cache folder by default. threads: of one inference. dialogue: also recognise yes, no, stop, ...
+    Errors: ModelMissing, ModelCorrupt.
+    """
+
+    name = "stitch"
+
+    def __init__(
+        self, folder: Path | None = None, *, cache: Path | None = None, threads: int = 1, dialogue: bool = True
+    ) -> None:
+        self.network = Network(folder, threads)
+        self.calibration = Calibration.load(self.network.folder / "calibration.json")
+        self.thresholds = Thresholds.load(self.network.folder / "calibration.json")
+        self._cache = SchemaCache(self.network, cache)
+        self._acts = _ACTS if dialogue else ()
+        self.network.encode(self.network.pieces.utterance("warm up").ids)
+
+    def prepare(self, tools: Toolset) -> None:
+        """Encode the tools' schemas, or read their vectors from disk."""
+        self._vectors(tools)
+
+    def route(self, transcript: Transcript, tools: Toolset, context: RouteContext) -> Decision:
+        """Decide; the gate behind it applies thresholds and confirmations."""
+        started = time.perf_counter()
+        decision = self._decide(transcript.text, tools, context)
+        return replace(decision, router=self.name, elapsed_ms=(time.perf_counter() - started) * 1000)
+
+    def _vectors(self, tools: Toolset) -> ToolsetVectors:
+        return self._cache.toolset(tools, [act for act in self._acts if act.name not in tools])
+
+    def _decide(self, text: str, tools: Toolset, context: RouteContext) -> Decision:
+        pieces = self.network.pieces.utterance(text)
+        if len(pieces) <= 2:
+            return Decision(reason="nothing said", confidence=1.0)
+        if pieces.truncated:
+            return Decision(reason="too long", confidence=1.0)
+        reading = self.read(text, pieces, tools, context)
+        if reading.act is DialogueAct.CORRECT:
+            return self._corrected(text, pieces, reading, tools, context)
+        if reading.act is not None:
+            return Decision(confidence=self.calibration.act(reading.features), act=reading.act, reason="dialogue")
+        if not reading.drafts:
+            return Decision(confidence=self.calibration.decline(reading.features), reason=reading.reason)
+        sure = self.calibration.act(reading.features)
+        calls = tuple(draft.call for draft in reading.drafts)
+        question = next((draft.question for draft in reading.drafts if draft.question is not None), None)
+        if question is not None:
+            dangling = question.kind == "missing" or text.lower().split()[-1] in _DANGLING
+            return Decision(calls, Outcome.ASK, sure, question, reason="stitch", complete=not dangling)
+        return Decision(calls, Outcome.ACT, sure, reason="stitch", complete=text.lower().split()[-1] not in _DANGLING)
+
+    def read(self, text: str, pieces: Pieces, tools: Toolset, context: RouteContext) -> Reading:
+        """What the network makes of the words, before any threshold on confidence."""
+        held = self._vectors(tools)
+        encoded = self.network.encode(pieces.ids)
+        index, selected = self._select(encoded, held)
+        wanted = places(selected) if selected is not None and selected.servable > 0.0 else []
+        if selected is None:
+            return Reading((), None, np.zeros(0, np.float32), "no tools")
+        vectors = [held.tools[index[place.tool]] for place in wanted]
+        acts = [act_of(item.text.name) if item.text.name not in tools else None for item in vectors]
+        top = max(range(len(wanted)), key=lambda number: wanted[number].present, default=-1)
+        keep = [top] if top >= 0 and acts[top] is not None else [n for n, act in enumerate(acts) if act is None]
+        wanted, vectors = [wanted[n] for n in keep], [vectors[n] for n in keep]
+        act = acts[top] if top >= 0 else None
+        drafts: list[Draft] = []
+        if wanted:
+            offered: Mapping[str, Tool] = {**{item.name: item for item in self._acts}, **tools}
+            drafts = fill(self.network, encoded, text, pieces, wanted, vectors, [offered[v.text.name] for v in vectors], context)
+        row = features(selected, wanted, drafts, len(held.tools), len(pieces))
+        return Reading(tuple(drafts), act, row, "" if wanted else "no tool fits")
+
+    def _select(self, encoded: Encoded, held: ToolsetVectors) -> tuple[list[int], Selected | None]:
+        if not held.tools:
+            return [], None
+        rough = self.network.rough(encoded, held.aims)
+        index = np.argsort(-rough, kind="stable")[:SHORTLIST]
+        return index.tolist(), self.network.select(encoded, held.vectors[index], held.means[index], rough[index])
+
+    def _corrected(
+        self, text: str, pieces: Pieces, reading: Reading, tools: Toolset, context: RouteContext
+    ) -> Decision:
+        """ "no, the kitchen": the last call with what the words give for its parameters."""
+        sure = self.calibration.act(reading.features)
+        last = (*context.last_calls, *context.pending_calls)[-1:]
+        if not last or last[0].tool not in tools:
+            return Decision(confidence=sure, act=DialogueAct.CORRECT, reason="correction of nothing")
+        tool = tools[last[0].tool]
+        held = self._cache.toolset(Toolset([tool])).tools
+        place = [Place(0, 1, 0.0, 0.0)]
+        (draft,) = fill(self.network, self.network.encode(pieces.ids), text, pieces, place, held, [tool], context)
+        given = {name: value for name, value in draft.call.arguments.items() if draft.call.evidence.get(name) != "default"}
+        if not given:
+            return Decision((), Outcome.ASK, sure, draft.question, DialogueAct.CORRECT, reason="correction")
+        evidence = {**dict.fromkeys(last[0].arguments, "context"), **{name: draft.call.evidence[name] for name in given}}
+        call = Call(tool.name, {**last[0].arguments, **given}, evidence)
+        return Decision((call,), Outcome.ACT, sure, act=DialogueAct.CORRECT, reason="correction")
