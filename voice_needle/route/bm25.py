@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from voice_needle.events import Call, Decision, Outcome, Question, RouteContext, Transcript
+from voice_needle.route.names import longest_form
 from voice_needle.route.numbers import read_number, tokenize, words_in
-from voice_needle.route.values import Parsed, is_open, longest_form, parse_value
+from voice_needle.route.schemas import is_open
+from voice_needle.route.values import Parsed, parse_value
 from voice_needle.tools import Tool, Toolset, spoken_forms
 
 K1, B = 1.2, 0.75
-THRESHOLD = 0.30  # share of the query's whole weight that a tool's description must hold
+THRESHOLD = 0.05  # share of the query's whole weight that a tool's description must hold; best of five on dev
 _CONFIDENT = 0.90  # the gate must let the baseline's choice through: its threshold is THRESHOLD
 _STOP = frozenset(
     words_in(

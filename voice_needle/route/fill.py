@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from voice_needle.events import Call, Question, RouteContext
-from voice_needle.route.values import Parsed, Problem, parse_value, spoken_index
+from voice_needle.route.names import spoken_index
+from voice_needle.route.values import Parsed, Problem, parse_value
 from voice_needle.tools import Tool
 
 HERE = "$room"  # as a default: the room in which the device stands

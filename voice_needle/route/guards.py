@@ -15,7 +15,7 @@ from dataclasses import replace
 from voice_needle.events import Call, Decision, Outcome
 from voice_needle.route.numbers import tokenize, words_in
 from voice_needle.route.phrases import strip_polite, without_fillers
-from voice_needle.route.values import is_open
+from voice_needle.route.schemas import is_open
 from voice_needle.tools import Tool
 
 FROM_DIALOGUE = (
@@ -48,11 +48,11 @@ _REPORTED = re.compile(
 _HYPOTHETICAL = re.compile(
     r"^(?:what (?:if|would|happens|might)\b|imagine\b|suppose\b|supposing\b|assuming\b|it would be\b|it 'd be\b|would it\b|could it\b|"
     r"i wonder\b|i was wondering\b|one day\b|some day\b|someday\b|in theory\b|theoretically\b|let 's say\b|say somebody\b|"
-    r"(?:maybe|perhaps|probably) (?:we|i|you|he|she|they|tomorrow|one)\b|(?:i|we|you|he|she|they) (?:might|could|may|would|'d)\b|"
-    r"i'm thinking\b|i was thinking\b|i'm considering\b|i wish\b|if i were\b|if only\b|how would it\b|would you .* if you were\b)"
+    r"(?:maybe|perhaps|probably) (?:we|i|you|he|she|they|tomorrow|one)\b|(?:i|we|you|he|she|they) (?:might|could|may|would|'d)\b(?! (?:like|love|prefer|rather have)\b)|"
+    r"i'm thinking\b|i was thinking\b|i'm considering\b|i wish(?! to\b)|if i were\b|if only\b|how would it\b|would you .* if you were\b)"
 )
 _CONDITION = re.compile(
-    r"\b(?:if|unless|whenever|as soon as|every time|each time|in case|provided|providing|the moment|the next time|next time|"
+    r"\b(?:if|unless|whenever|as soon as|every time|each time|in case|provided (?:that|nobody|no one|you|i|the|it|we|he|she|they|there)|providing|the moment|the next time|next time|"
     r"as long as|only when|on condition)\b"
     r"|\b(?:when|once|after|before|until|till|while) (?:the|my|our|his|her|their|your|i|i'm|you|you're|he|he's|she|she's|it|it's|we|"
     r"they|they're|somebody|someone|everybody|everyone|nobody|anybody|anyone|there|that|this|all)\b"
@@ -60,18 +60,20 @@ _CONDITION = re.compile(
     r"|^should (?:the|my|it|anyone|anybody|there)\b"
 )
 _COURTESY = re.compile(
+    r"\b(?:tell|let|show|ask|check|see|know|find out|verify|determine)(?: me| us)?(?: know)? (?:if|whether)\b|"
     r"\bif (?:you don't mind|you would(?: be so kind)?|you could|you can|you please|possible|you like|you 'd be so kind)\b"
     r"|\bwhen (?:you have|you get|you've got|you can|you are ready|you're ready)(?: a (?:second|minute|moment|chance|sec))?\b"
     r"|^never mind(?: that)?\b|\b(?:while|when) (?:you're|you are) (?:at it|there)\b|\bwhen that 's done\b|\bafter that\b|\bbefore i forget\b|\bonce more\b"
 )
 _PAST = re.compile(
     r"^(?:(?:yesterday|earlier(?: today)?|last \w+|on \w+|this morning|thanks|in the end) )?"
-    r"(?:i|we|he|she|they|you|it|somebody|someone|nobody|everybody|\w+) (?:already |just |almost |nearly |finally |never |always |once )*"
+    r"(?:i|we|he|she|they|you|it|somebody|someone|nobody|everybody) (?:already |just |almost |nearly |finally |never |always |once )*"
     r"(?:forgot|meant to|was|were|used to|had to|tried|wanted to|wanted|remembered|managed|decided|helped|watched|failed|bothered|got|"
     r"did|took|made|went|saw|turned|switched|asked|left|should have|could have|would have|had)\b|^back then\b"
+    r"|^\w+ (?:already |always |never )?(?:had to|used to|managed to|decided to|bothered to|forgot to|tried to|was supposed)\b"
 )
 _QUESTION = re.compile(
-    r"^(?:did|do|does|have|has|had|is|are|am|was|were|should|shall|why|when|how|who|whose|what|where|which|isn't|aren't|doesn't|"
+    r"^(?:did|do (?:i|you|we|they|people|the|my|all|any)|does|have (?:i|you|we|they|the|my)|has|had|is|are|am|was|were|should|shall|why|when|how|who|whose|what|where|which|isn't|aren't|doesn't|"
     r"whether)\b"
 )
 _INVITING = re.compile(r"^(?:how about|what about|why don't (?:you|we)|why not|do you mind|do me|have (?:the|a|my) )\b")
@@ -80,12 +82,18 @@ _STATEMENT = re.compile(
     r"|^(?:i'm|i've|he's|she's|it's|that's|there's|we're|they're|you're|you've|we've|they've)\b"
     r"|^(?:my|his|her|their|our) [^ ]+ (?:is|are|was|were|has|had|does|did|can|could|will|would|always|never|keeps|likes|loves|hates)\b"
 )
+_THEN_ASKS = re.compile(
+    r".\b(?:(?:can|could|would|will) you|please)\b"
+)  # "it's too bright in here can you dim the light"
+_SUPPOSING = re.compile(
+    r"^(?:what (?:would|might|if)|how would|imagine|suppose|supposing|assuming)\b"
+)  # sums may suppose
 _READING_VERBS = frozenset(
     words_in(
         "get find search query calculate compute check list show tell look retrieve fetch convert determine identify estimate predict "
         "analyze analyse provide provides return returns gets finds retrieves calculates computes searches checks shows lists tells "
         "converts fetches determines answer ask read display compare view lookup locate count describe explain inform say give "
-        "recommend suggest generate simulate evaluate solve obtain verify validate forecast track measure detect extract"
+        "recommend suggest generate simulate evaluate solve obtain verify validate forecast track measure detect extract report reports status"
     )
 )
 
@@ -109,17 +117,21 @@ def refusal(words: Sequence[str], tools: Sequence[Tool] = ()) -> str:
     courteous = _COURTESY.sub(" ", " ".join(words))
     text = " ".join(strip_polite(tuple(courteous.split())))
     spoken = _REMINDS.sub(" ", text)
+    only_tells = bool(tools) and all(tells_only(tool) for tool in tools)
     if _NEGATION.search(spoken):
         return "negated"
-    for pattern, reason in ((_HYPOTHETICAL, "hypothetical"), (_REPORTED, "reported"), (_CONDITION, "conditional")):
-        if pattern.search(text):
-            return reason
-    only_tells = bool(tools) and all(tells_only(tool) for tool in tools)
+    if _REPORTED.search(text):
+        return "reported"
+    if _HYPOTHETICAL.search(text) and not (only_tells and _SUPPOSING.search(text)):
+        return "hypothetical"
+    condition = _CONDITION.search(text)
+    if condition and not (only_tells and condition.start() > 0):
+        return "conditional"
     if _QUESTION.search(text):
         return "" if only_tells or _INVITING.search(text) else "question"
     if _PAST.search(text):
         return "past"
-    if _STATEMENT.search(text) and not only_tells:
+    if _STATEMENT.search(text) and not only_tells and not _THEN_ASKS.search(text):
         return "statement"
     return ""
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from voice_needle.events import RouteContext
+from voice_needle.route.names import longest_form
 from voice_needle.route.numbers import is_number_word
-from voice_needle.route.values import Parsed, Problem, is_open, longest_form, parse_value
+from voice_needle.route.schemas import is_open
+from voice_needle.route.values import Parsed, Problem, parse_value
 from voice_needle.tools import Toolset
 
 _MAX_TYPED_WORDS = 12

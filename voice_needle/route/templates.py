@@ -16,8 +16,9 @@ from voice_needle.route.fill import ask_for, complete_call
 from voice_needle.route.numbers import tokenize, words_in
 from voice_needle.route.patterns import Capture, Fit, PatternGraph
 from voice_needle.route.phrases import Words, contrasts, repairs, requests, splits, without_fillers
+from voice_needle.route.schemas import is_open
 from voice_needle.route.slots import Several, SlotReader
-from voice_needle.route.values import Parsed, Problem, is_open
+from voice_needle.route.values import Parsed, Problem
 from voice_needle.tools import Toolset
 
 CONFIDENCE = 0.99

@@ -13,38 +13,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jellyfish
-
 from voice_needle.events import RouteContext
-from voice_needle.route import identifiers, times
+from voice_needle.route import dates, identifiers, times
 from voice_needle.route.lists import split_list
+from voice_needle.route.names import spoken_index, stems, without_article
 from voice_needle.route.numbers import (
     Number,
-    Unit,
     colloquial_hundreds,
-    convert,
-    find_unit,
     read_number,
     read_ordinal,
-    read_unit,
     spoken_digits,
     spoken_year,
     tokenize,
     words_in,
 )
-from voice_needle.tools import spoken_forms
+from voice_needle.route.schemas import LIST_TYPES, NUMBER_TYPES, resolved, type_of
+from voice_needle.route.units import Unit, convert, find_unit, read_unit
 
 FILLERS = frozenset(words_in("um uh er erm hmm ah mm uhm please"))
-_ARTICLES = frozenset(words_in("the a an my our your"))
 _TRUE = frozenset(words_in("true yes yeah yep on enabled enable active"))
 _FALSE = frozenset(words_in("false no nope off disabled disable inactive"))
-_NUMBER_TYPES = frozenset(words_in("integer number float double int long decimal"))
-_LIST_TYPES = frozenset(words_in("array tuple list set"))
 _COUNTED = frozenset(words_in("of them it items item pieces piece units unit pcs times time"))
 _HINT = re.compile(
     r"\b(?:in|of|number of) (seconds|minutes|hours|percent|celsius|fahrenheit|meters|kilometers|miles|kilograms|pounds)\b"
 )
-_MAX_OPTIONS = 12
 
 
 @dataclass(frozen=True)
@@ -76,18 +68,18 @@ def parse_value(text: str, schema: Mapping[str, Any], context: RouteContext, _de
         return Problem("missing")
     if _depth > 4:
         return Problem("unsupported", evidence)
-    schema = _resolved(schema)
+    schema = resolved(schema)
     for alternatives in (schema.get("anyOf"), schema.get("oneOf")):
         if isinstance(alternatives, Sequence) and not isinstance(alternatives, str):
             return _first_of(evidence, alternatives, context, _depth)
-    kind = _type_of(schema)
+    kind = type_of(schema)
     if "enum" in schema or "const" in schema:
         return _choice(words, evidence, schema)
     if kind == "boolean":
         return _boolean(words, evidence, schema)
-    if kind in _NUMBER_TYPES:
+    if kind in NUMBER_TYPES:
         return _number(words, evidence, schema, integer=kind in ("integer", "int", "long"))
-    if kind in _LIST_TYPES:
+    if kind in LIST_TYPES:
         return _list(words, evidence, schema, context, _depth)
     if kind == "any":
         number = _number(words, evidence, {}, integer=False)
@@ -113,35 +105,6 @@ def check_bounds(value: Any, schema: Mapping[str, Any]) -> bool:
     return not step or abs(value / step - round(value / step)) < 1e-9
 
 
-# --- the schema ------------------------------------------------------------------------------------------------------
-
-
-def _resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`schema` with a local $ref followed, once for each definition."""
-    seen: set[str] = set()
-    while isinstance(reference := schema.get("$ref"), str) and reference not in seen:
-        seen.add(reference)
-        definitions = {**schema.get("definitions", {}), **schema.get("$defs", {})}
-        target = definitions.get(reference.rsplit("/", 1)[-1])
-        if not isinstance(target, Mapping):
-            return {"type": "object"}
-        schema = {"$defs": definitions, **target}
-    return {"type": "object"} if "$ref" in schema else schema
-
-
-def _type_of(schema: Mapping[str, Any]) -> str:
-    declared = schema.get("type")
-    if isinstance(declared, Sequence) and not isinstance(declared, str):
-        declared = next((t for t in declared if t != "null"), "string")
-    if isinstance(declared, str):
-        return declared.lower()
-    if "items" in schema:
-        return "array"
-    if "properties" in schema:
-        return "object"
-    return "number" if any(k in schema for k in ("minimum", "maximum", "multipleOf", "x-unit")) else "string"
-
-
 def _first_of(text: str, alternatives: Sequence[Any], context: RouteContext, depth: int) -> Parsed | Problem:
     problem = Problem("unsupported", text)
     for schema in alternatives:
@@ -153,95 +116,7 @@ def _first_of(text: str, alternatives: Sequence[Any], context: RouteContext, dep
     return problem
 
 
-# --- names -----------------------------------------------------------------------------------------------------------
-
-
-def plain(text: str) -> str:
-    """Words as they are compared: tokenised, without a leading article."""
-    return _without_article(tokenize(text))
-
-
-def _without_article(words: Sequence[str]) -> str:
-    return " ".join(words[1:] if len(words) > 1 and words[0] in _ARTICLES else words)
-
-
-def _stem(word: str) -> str:
-    if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if len(word) > 4 and word.endswith(("ches", "shes", "xes", "sses", "zes")):
-        return word[:-2]
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-
-
-def _stems(text: str) -> str:
-    return " ".join(_stem(word) for word in text.split() if word != "'s")
-
-
-class SpokenIndex:
-    """The spoken forms of one vocabulary, looked up in constant time."""
-
-    def __init__(self, forms: Mapping[str, Sequence[str]]) -> None:
-        self.options = tuple(spoken[0] for spoken in forms.values() if spoken)[:_MAX_OPTIONS]
-        self.first = {name: spoken[0] if spoken else name for name, spoken in forms.items()}
-        self.longest = 1
-        self._exact: dict[str, dict[str, None]] = {}
-        self._stemmed: dict[str, dict[str, None]] = {}
-        self._sound: dict[str, list[tuple[str, str]]] = {}
-        for name, spoken in forms.items():
-            for form in {plain(form) for form in (*spoken, name.replace("_", " "))} - {""}:
-                self.longest = max(self.longest, len(form.split()) + 1)
-                self._exact.setdefault(form, {})[name] = None
-                self._stemmed.setdefault(_stems(form), {})[name] = None
-                joined = form.replace(" ", "")
-                self._sound.setdefault(jellyfish.metaphone(joined), []).append((joined, name))
-
-    def find(self, text: str) -> tuple[str, ...]:
-        """The names of which `text` is a spoken form: exactly, else but for plural, else by equal sound. Several: ambiguous."""
-        wanted = plain(text)
-        found = self._exact.get(wanted) or self._stemmed.get(_stems(wanted))
-        if found:
-            return tuple(found)
-        joined = wanted.replace(" ", "")
-        alike = self._sound.get(jellyfish.metaphone(joined), ()) if len(joined) >= 5 else ()
-        return tuple(dict.fromkeys(name for form, name in alike if _spelled_alike(joined, form)))
-
-
-_INDEXES: dict[int, tuple[object, SpokenIndex]] = {}
-
-
-def spoken_index(schema: Mapping[str, Any]) -> SpokenIndex:
-    """The index of a schema's enum, or of a boolean's or number's x-spoken; built once for each schema object."""
-    kept = _INDEXES.get(id(schema))
-    if kept is None or kept[0] is not schema:
-        if len(_INDEXES) > 4096:
-            _INDEXES.clear()
-        kept = _INDEXES[id(schema)] = (schema, SpokenIndex(_all_forms(schema)))
-    return kept[1]
-
-
-def _all_forms(schema: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
-    if "enum" in schema or "const" in schema:
-        return spoken_forms({**schema, "enum": schema.get("enum", [schema.get("const")])})
-    return {
-        str(k).lower() if isinstance(k, bool) else str(k): _texts(v) for k, v in (schema.get("x-spoken") or {}).items()
-    }
-
-
-def longest_form(schema: Mapping[str, Any]) -> int:
-    """Words of the longest spoken form of an enum (article included); 0 where the schema has none."""
-    return spoken_index(schema).longest if "enum" in schema or "const" in schema else 0
-
-
-def is_open(schema: Mapping[str, Any]) -> bool:
-    """Whether any words can be the value: a string without enum, format or pattern."""
-    return _type_of(schema) == "string" and not any(
-        key in schema for key in ("enum", "const", "format", "pattern", "$ref")
-    )
-
-
-def _spelled_alike(heard: str, form: str) -> bool:
-    """Beside an equal Metaphone code: "kitchin" is the kitchen, "lift" is too short to be left."""
-    return len(form) >= 5 and heard[0] == form[0] and jellyfish.jaro_winkler_similarity(heard, form) >= 0.88
+# --- names ---------------------------------------------------------------------------------------------------------
 
 
 def _choice(words: list[str], evidence: str, schema: Mapping[str, Any]) -> Parsed | Problem:
@@ -263,14 +138,10 @@ def _boolean(words: list[str], evidence: str, schema: Mapping[str, Any]) -> Pars
     found = index.find(" ".join(words))
     if len(found) == 1:
         return Parsed(found[0] == "true", evidence)
-    text = _without_article(words)
+    text = without_article(words)
     if text in _TRUE or text in _FALSE:
         return Parsed(text in _TRUE, evidence)
     return Problem("unknown_value", evidence, index.options or ("yes", "no"))
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(str(v) for v in value or ())
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -369,7 +240,7 @@ def _with_unit(
         if converted is None:
             return Problem("unsupported", evidence)
         value = converted if unit == wanted else _to_step(converted, wanted, schema, integer)
-    elif unit and name and _stems(" ".join(rest)) != _stems(name.replace("_", " ")):
+    elif unit and name and stems(" ".join(rest)) != stems(name.replace("_", " ")):
         return Problem("unsupported", evidence)
     return _bounded(value, evidence, schema, integer)
 
@@ -390,7 +261,7 @@ def _is_noun_of(rest: list[str], name: str, schema: Mapping[str, Any]) -> bool:
         return find_unit(name) is None
     if not name and len(rest) == 1 and len(rest[0]) > 3 and rest[0].endswith("s"):
         return True  # "twenty boxes", where what is counted is another parameter
-    return bool(name) and _stems(" ".join(w for w in rest if w != "of")) == _stems(name.replace("_", " "))
+    return bool(name) and stems(" ".join(w for w in rest if w != "of")) == stems(name.replace("_", " "))
 
 
 def _bounded(value: Number | None, evidence: str, schema: Mapping[str, Any], integer: bool) -> Parsed | Problem:
@@ -424,7 +295,7 @@ def _string(
     if wanted in readers:
         return _reading(readers[wanted](words, context.now, part), evidence)
     if wanted == "date":
-        return _reading(times.read_date(words, context.now), evidence)
+        return _reading(dates.read_date(words, context.now), evidence)
     if wanted == "identifier":
         found = identifiers.read_identifier(words, schema)
         return Parsed(found, evidence) if found else Problem("unsupported", evidence)
@@ -440,7 +311,7 @@ def _string(
     return _open(_clean(text), evidence, schema)
 
 
-def _reading(found: times.Reading, evidence: str) -> Parsed | Problem:
+def _reading(found: dates.Reading, evidence: str) -> Parsed | Problem:
     if len(found.texts) == 1:
         return Parsed(found.texts[0], evidence)
     if found.texts:
@@ -491,7 +362,7 @@ def _list(
 ) -> Parsed | Problem:
     items = schema.get("items")
     inner: Mapping[str, Any] = items if isinstance(items, Mapping) else {}
-    numeric = _type_of(inner) in _NUMBER_TYPES and "enum" not in inner
+    numeric = type_of(inner) in NUMBER_TYPES and "enum" not in inner
     values: list[Any] = []
     for part in split_list(evidence, inner, numeric=numeric):
         found = parse_value(part, inner, context, depth + 1)
