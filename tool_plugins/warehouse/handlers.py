@@ -1,0 +1,358 @@
+"""Stock by voice: what the warehouse tools do with a call. The database work is in stock.py, being offline in store.py."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from voice_needle.errors import StorageError
+from voice_needle.events import Status
+from voice_needle.plugin import Context, Result
+
+from . import stock, words
+from .central import Offline, database_url
+from .picking import PickList
+from .stock import Booking, Refusal
+from .store import Store, opened
+from .words import amount, bare, listed, place
+
+_MANY = 6  # more bins or items than this are summed up, not read out
+
+
+async def setup(ctx: Context) -> None:
+    def told(booking: Booking, reason: str) -> None:
+        with contextlib.suppress(StorageError):
+            ctx.timers.add(
+                ctx.clock.now(), f"a booking that I had noted was refused: {booking.heard}. {reason}", "notice"
+            )
+
+    url = database_url(str(ctx.settings["database"] or ""), ctx.data_dir, ctx.settings.get("password"))
+    budget_s = float(ctx.settings["patience_s"])
+    store = opened(url, ctx.data_dir, ctx.log, budget_s=budget_s, with_sample=ctx.settings["sample"], told=told)
+    ctx.state["store"] = store
+    ctx.state["list"] = PickList(store.outbox)
+    await store.open()
+    store.watch(ctx.clock, float(ctx.settings["sync_every_s"]))
+
+
+async def vocabularies(ctx: Context) -> Mapping[str, Mapping[str, list[str]]]:
+    return {"item": await _store(ctx).vocabulary()}
+
+
+async def teardown(ctx: Context) -> None:
+    store = ctx.state.pop("store", None)
+    if store is not None:
+        await store.close()
+
+
+def _store(ctx: Context) -> Store:
+    store = ctx.state["store"]
+    assert isinstance(store, Store)
+    return store
+
+
+# --- what is meant ---
+
+
+class _Answer(Exception):
+    """The call ends here, with this result."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(repr(result))
+        self.result = result
+
+
+def _ask(parameter: str, told: str, options: list[str] | None = None) -> _Answer:
+    """One short question; the answer fills `parameter` of the same call."""
+    return _Answer(Result.several(ask=parameter, told=told, options=options or []))
+
+
+async def _item(ctx: Context, item: str | None, sku: str | None) -> Mapping[str, Any]:
+    """The item that was named, or whose SKU was spelled. Errors: _Answer with a question."""
+    store = _store(ctx)
+    skus = await store.names()
+    if item is None and sku is None:
+        raise _ask("item", "Which item?")
+    named = skus.get(item) if item is not None else None
+    if item is not None and named is None:
+        raise _Answer(Result.not_found(told=f"I know no {item.replace('_', ' ')}."))
+    if named is not None and sku is not None and named != sku:
+        raise _ask("item", f"{sku} is something else. Which item?", [str(item).replace("_", " ")])
+    wanted = named or str(sku)
+    found = store.remembered(wanted)
+    if found is not None:
+        return found
+    near = [name for name in skus.values() if name.startswith(wanted.split("-")[0])][:3]
+    if near:
+        raise _ask("sku", f"There is no {wanted}. Did you mean {listed(near, 'or')}?", near)
+    raise _Answer(Result.not_found(told=f"There is no item with the number {wanted}."))
+
+
+def _in_own_unit(quantity: int, unit: str | None, item: Mapping[str, Any]) -> int:
+    """A quantity in the item's own unit: two boxes are 200. Errors: _Answer where the item has no such unit."""
+    if unit is None or unit == item["unit"]:
+        return quantity
+    if unit == item["pack"]:
+        return quantity * int(item["pack_size"])
+    own, pack = words.plural(item["unit"]), words.plural(item["pack"] or "")
+    packs = f" or in {pack} of {item['pack_size']}" if item["pack"] else ""
+    told = f"I count {item['plural']} in {own}{packs}, not in {words.plural(unit)}. Nothing was changed."
+    raise _Answer(Result(Status.REFUSED, told=told))
+
+
+async def _guarded(answer: Any) -> Result:
+    """Await a handler's work; questions and an absent database become results."""
+    try:
+        result = await answer
+    except _Answer as early:
+        return early.result
+    except Offline:
+        return Result.busy(told="The stock system is offline, so I cannot look that up.")
+    assert isinstance(result, Result)
+    return result
+
+
+# --- looking up ---
+
+
+async def stock_lookup(ctx: Context, item: str | None = None, sku: str | None = None, bin: str | None = None) -> Result:
+    async def work() -> Result:
+        row = await _item(ctx, item, sku)
+        places = await _store(ctx).ask(lambda db: stock.where_is(db, row["sku"]))
+        values: dict[str, Any] = {"item": words.key(row), "sku": row["sku"], "total": sum(places.values())}
+        if bin is not None:
+            return Result(**values, count=places.get(bin, 0), told=_there(row, bin, places))
+        if len(places) == 1:
+            values["bin"] = next(iter(places))
+        return Result(**values, count=values["total"], told=_everywhere(row, places))
+
+    return await _guarded(work())
+
+
+def _there(row: Mapping[str, Any], bin: str, places: Mapping[str, int]) -> str:
+    held = places.get(bin, 0)
+    elsewhere = [place(code) for code in places if code != bin]
+    where = f" They are in {listed(elsewhere[:_MANY])}." if elsewhere and not held else ""
+    verb = "is" if held == 1 else "are"
+    return f"There {verb} {amount(held, row)} in {place(bin)}.{where}"
+
+
+def _everywhere(row: Mapping[str, Any], places: Mapping[str, int]) -> str:
+    if not places:
+        return f"There are no {row['plural']} left."
+    total = amount(sum(places.values()), row)
+    if len(places) == 1:
+        return f"There {'is' if sum(places.values()) == 1 else 'are'} {total}, in {place(next(iter(places)))}."
+    parts = [f"{bare(held, row)} in {place(code)}" for code, held in list(places.items())[:_MANY]]
+    more = ", and more in other bins" if len(places) > _MANY else ""
+    return f"There are {total}: {listed(parts)}{more}."
+
+
+async def bin_contents(ctx: Context, bin: str) -> Result:
+    async def work() -> Result:
+        def read(db: Any) -> Any:
+            return stock.inside(db, stock.bin_of(db, bin))
+
+        try:
+            held = await _store(ctx).ask(read)
+        except Refusal:
+            return Result.not_found(told=f"There is no bin {place(bin)}.")
+        if not held:
+            return Result(bin=bin, items=[], told=f"{place(bin)} is empty.")
+        parts = [amount(quantity, row) for row, quantity in held[:_MANY]]
+        more = f", and {len(held) - _MANY} more kinds" if len(held) > _MANY else ""
+        items = [row["sku"] for row, _ in held]
+        told = f"In {place(bin)}: {listed(parts)}{more}."
+        return Result(bin=bin, items=items, told=told, **({"item": words.key(held[0][0])} if len(held) == 1 else {}))
+
+    return await _guarded(work())
+
+
+async def stock_low(ctx: Context) -> Result:
+    async def work() -> Result:
+        low = await _store(ctx).ask(stock.running_low)
+        if not low:
+            return Result(items=[], told="Nothing is running low.")
+        parts = [amount(left, row) for row, left in low[:_MANY]]
+        more = f", and {len(low) - _MANY} more items" if len(low) > _MANY else ""
+        return Result(items=[row["sku"] for row, _ in low], told=f"Running low: {listed(parts)}{more}.")
+
+    return await _guarded(work())
+
+
+# --- booking ---
+
+
+def _booking(ctx: Context, kind: str, **values: Any) -> Booking:
+    at, station = ctx.clock.now().isoformat(), str(ctx.settings["station"] or "")
+    return Booking(call_id=ctx.call_id, kind=kind, at=at, station=station, heard=ctx.heard, **values)
+
+
+async def _book(ctx: Context, booking: Booking, row: Mapping[str, Any] | None, told: Any) -> Result:
+    """Book, and say what is true of it. told: the outcome -> a sentence."""
+    try:
+        booked = await _store(ctx).book(booking)
+    except Refusal as no:
+        return _no(no, row)
+    if booked.noted:
+        return Result.partial(told="I noted it; the stock system is offline.", booking=booking.call_id, noted=True)
+    values = {key: value for key, value in booked.outcome.items() if key not in ("told", "item")}
+    item = {"item": words.key(row)} if row else {}
+    return Result(told=told(booked.outcome), **values, **item)
+
+
+def _no(no: Refusal, row: Mapping[str, Any] | None) -> Result:
+    if no.kind == "which_bin" and row is not None:
+        held = no.values["bins"]
+        parts = [f"{bare(quantity, row)} in {place(code)}" for code, quantity in held.items()]
+        return Result.several(ask="bin", options=list(held), told=f"There are {listed(parts)}. Which bin?")
+    told = words.refusal(no.kind, no.values, row)
+    status = (
+        Status.NOT_FOUND if no.kind in ("not_in_bin", "none_left", "unknown_bin", "unknown_item") else Status.REFUSED
+    )
+    return Result(status, told=told, **{key: value for key, value in no.values.items() if key != "sku"})
+
+
+async def stock_pick(
+    ctx: Context,
+    quantity: int,
+    unit: str | None = None,
+    item: str | None = None,
+    sku: str | None = None,
+    bin: str | None = None,
+) -> Result:
+    async def work() -> Result:
+        row = await _item(ctx, item, sku)
+        wanted = _in_own_unit(quantity, unit, row)
+
+        def told(done: Mapping[str, Any]) -> str:
+            return f"Picked {amount(done['quantity'], row)} from {place(done['bin'])}; {bare(done['left'], row)} left."
+
+        return await _book(ctx, _booking(ctx, "pick", sku=row["sku"], quantity=wanted, bin=bin), row, told)
+
+    return await _guarded(work())
+
+
+async def stock_put_away(
+    ctx: Context, quantity: int, bin: str, unit: str | None = None, item: str | None = None, sku: str | None = None
+) -> Result:
+    async def work() -> Result:
+        row = await _item(ctx, item, sku)
+        given = _in_own_unit(quantity, unit, row)
+
+        def told(done: Mapping[str, Any]) -> str:
+            return f"Put {amount(done['quantity'], row)} away in {place(done['bin'])}."
+
+        return await _book(ctx, _booking(ctx, "put_away", sku=row["sku"], quantity=given, bin=bin), row, told)
+
+    return await _guarded(work())
+
+
+async def stock_move(
+    ctx: Context,
+    to_bin: str,
+    quantity: int | None = None,
+    unit: str | None = None,
+    item: str | None = None,
+    sku: str | None = None,
+    bin: str | None = None,
+) -> Result:
+    async def work() -> Result:
+        row = await _item(ctx, item, sku)
+        wanted = _in_own_unit(quantity, unit, row) if quantity is not None else None
+
+        def told(done: Mapping[str, Any]) -> str:
+            return f"Moved {amount(done['quantity'], row)} from {place(done['bin'])} to {place(done['to_bin'])}."
+
+        booking = _booking(ctx, "move", sku=row["sku"], quantity=wanted, bin=bin, to_bin=to_bin)
+        return await _book(ctx, booking, row, told)
+
+    return await _guarded(work())
+
+
+async def stock_receive(
+    ctx: Context, quantity: int, unit: str | None = None, item: str | None = None, sku: str | None = None
+) -> Result:
+    async def work() -> Result:
+        row = await _item(ctx, item, sku)
+        given = _in_own_unit(quantity, unit, row)
+
+        def told(done: Mapping[str, Any]) -> str:
+            return f"Received {amount(done['quantity'], row)}. They are on the dock."
+
+        return await _book(ctx, _booking(ctx, "receive", sku=row["sku"], quantity=given), row, told)
+
+    return await _guarded(work())
+
+
+async def stock_count(
+    ctx: Context,
+    quantity: int,
+    unit: str | None = None,
+    item: str | None = None,
+    sku: str | None = None,
+    bin: str | None = None,
+) -> Result:
+    async def work() -> Result:
+        row = await _item(ctx, item, sku)
+        found = _in_own_unit(quantity, unit, row)
+
+        def told(done: Mapping[str, Any]) -> str:
+            off = int(done["difference"])
+            verdict = f"{abs(off)} {'more' if off > 0 else 'fewer'} than booked" if off else "as booked"
+            return f"Counted {amount(done['quantity'], row)} in {place(done['bin'])}, {verdict}."
+
+        return await _book(ctx, _booking(ctx, "count", sku=row["sku"], quantity=found, bin=bin), row, told)
+
+    return await _guarded(work())
+
+
+async def stock_adjust(
+    ctx: Context,
+    quantity: int,
+    reason: str,
+    unit: str | None = None,
+    item: str | None = None,
+    sku: str | None = None,
+    bin: str | None = None,
+) -> Result:
+    async def work() -> Result:
+        row = await _item(ctx, item, sku)
+        given = _in_own_unit(quantity, unit, row)
+
+        def told(done: Mapping[str, Any]) -> str:
+            verb = "Added" if reason == "found" else "Wrote off"
+            left = bare(done["left"], row)
+            return f"{verb} {amount(done['quantity'], row)} in {place(done['bin'])} as {reason}; {left} there now."
+
+        booking = _booking(ctx, "adjust", sku=row["sku"], quantity=given, bin=bin, reason=reason)
+        return await _book(ctx, booking, row, told)
+
+    return await _guarded(work())
+
+
+async def booking_reverse(ctx: Context, booking: str) -> Result:
+    """Only reached through undo."""
+
+    def told(done: Mapping[str, Any]) -> str:
+        return "I took it back."
+
+    made = await _book(ctx, _booking(ctx, "reverse", reverses=booking), None, told)
+    if made.status in (Status.OK, Status.PARTIAL):
+        ctx.state["list"].reopen(booking)
+    return made
+
+
+async def stock_sync(ctx: Context) -> Result:
+    """How many bookings wait, after trying to send them."""
+    store = _store(ctx)
+    with contextlib.suppress(Offline):
+        sent = await store.send()
+        refused = len(store.outbox.refused())
+        fate = f" {refused} noted earlier had been refused." if refused else ""
+        done = f"{sent} noted booking{'' if sent == 1 else 's'} sent; " if sent else ""
+        return Result(sent=sent, waiting=0, told=f"{done}everything is booked.{fate}".capitalize())
+    waiting = store.outbox.count()
+    told = f"The stock system is offline; {waiting or 'no'} booking{'' if waiting == 1 else 's'} waiting."
+    return Result.busy(waiting=waiting, told=told)

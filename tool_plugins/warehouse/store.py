@@ -1,0 +1,167 @@
+"""The plugin's one object: books through the central database where it answers, into the outbox where it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from voice_needle.clock import Clock
+from voice_needle.errors import ToolFailed, ToolUnconfirmed
+
+from . import sample, stock, tables, words
+from .central import Central, Offline
+from .outbox import Noted, Outbox
+from .stock import Booking, Refusal
+
+T = TypeVar("T")
+Told = Callable[[Booking, str], None]
+
+
+@dataclass(frozen=True)
+class Booked:
+    """What came of a booking. noted: it waits in the outbox; outcome is then empty."""
+
+    noted: bool
+    outcome: Mapping[str, Any]
+
+
+class Store:
+    """told: called for every noted booking that the database refused later, with the reason."""
+
+    def __init__(self, central: Central, outbox: Outbox, log: logging.Logger, *, with_sample: bool, told: Told) -> None:
+        self.central = central
+        self.outbox = outbox
+        self._log = log
+        self._with_sample = with_sample
+        self._told = told
+        self._ready = False
+        self._sending = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> bool:
+        """Create what is missing. False when the database is away; that is tried again at the next use."""
+        try:
+            await self.ask(lambda db: None)
+        except Offline as error:
+            self._log.warning("the stock database is away: %s", error)
+            return False
+        return True
+
+    def watch(self, clock: Clock, every_s: float) -> None:
+        """From now on, try every so often to send what was noted."""
+
+        async def forever() -> None:
+            while True:
+                await clock.sleep(every_s)
+                if self.outbox.count():
+                    try:
+                        await self.send()
+                    except Exception as error:  # tried again after the next pause
+                        self._log.warning("what was noted could not be sent: %s", error)
+
+        self._task = asyncio.create_task(forever(), name="warehouse outbox")
+
+    # --- asking ---
+
+    async def ask(self, work: Callable[[Connection], T]) -> T:
+        """Read something. Errors: Offline, Refusal, ToolFailed."""
+        if not self._ready:
+            await self.central.run(self._create)
+            self._ready = True
+        return await self.central.run(work)
+
+    def _create(self, db: Connection) -> None:
+        tables.metadata.create_all(db)
+        if self._with_sample:
+            sample.fill(db)
+
+    async def names(self) -> dict[str, str]:
+        """Item key -> SKU: as the database has it now, or as it had it when it last answered."""
+        return dict((await self._items())["skus"])
+
+    async def vocabulary(self) -> dict[str, list[str]]:
+        return dict((await self._items())["spoken"])
+
+    async def _items(self) -> Mapping[str, Any]:
+        try:
+            rows = await self.ask(stock.all_items)
+        except Offline:
+            return self.outbox.kept("items") or {"skus": {}, "spoken": {}, "rows": {}}
+        spoken = words.vocabulary(rows)
+        skus = dict(zip(spoken, (row["sku"] for row in rows), strict=True))
+        found = {"skus": skus, "spoken": spoken, "rows": {row["sku"]: dict(row) for row in rows}}
+        if self.outbox.kept("items") != found:
+            self.outbox.keep("items", found)
+        return found
+
+    def remembered(self, sku: str) -> Mapping[str, Any] | None:
+        """The item as it was when the database last answered."""
+        rows = (self.outbox.kept("items") or {}).get("rows", {})
+        return rows.get(sku)  # type: ignore[no-any-return]
+
+    # --- booking ---
+
+    async def book(self, booking: Booking) -> Booked:
+        """Make it now, or note it and make it once the database is back. Errors: Refusal, ToolFailed, ToolUnconfirmed."""
+        try:
+            if self.outbox.count():
+                await self.send()  # in the order in which they were said
+            return Booked(False, await self._make(booking))
+        except Offline as error:
+            self._log.info("noted %s %s: %s", booking.kind, booking.call_id, error)
+            self.outbox.add(booking)
+            return Booked(True, {})
+
+    async def _make(self, booking: Booking) -> dict[str, Any]:
+        made = await self.ask(lambda db: stock.book(db, booking))
+        if await self.ask(lambda db: stock.booking_made(db, booking.call_id)) is None:
+            raise ToolUnconfirmed(
+                f"booking {booking.call_id} was committed, but is not in the database",
+                spoken="The stock system took it, but does not show it. Please check.",
+            )
+        return made
+
+    async def send(self) -> int:
+        """Send what was noted, oldest first. Returns how many were made. Errors: Offline when it stopped half-way."""
+        async with self._sending:
+            sent = 0
+            for noted in self.outbox.waiting():
+                try:
+                    outcome = await self._make(noted.booking)
+                except Refusal as error:
+                    self._refused(noted, error)
+                except (ToolFailed, ToolUnconfirmed) as error:
+                    raise Offline(str(error)) from error  # kept; nothing that was acknowledged is dropped
+                else:
+                    self.outbox.settle(noted, "sent", json.dumps(outcome))
+                    sent += 1
+            return sent
+
+    def _refused(self, noted: Noted, error: Refusal) -> None:
+        reason = words.refusal(error.kind, error.values, self.remembered(noted.booking.sku))
+        self.outbox.settle(noted, "refused", reason)
+        self._log.error("the noted booking %s was refused: %s", noted.booking.call_id, reason)
+        self._told(noted.booking, reason)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self.outbox.close()
+        self.central.close()
+
+
+def opened(
+    url: Any, data_dir: Path, log: logging.Logger, *, budget_s: float, with_sample: bool | None, told: Told
+) -> Store:
+    """A store for a database URL. with_sample: None means in the embedded database only."""
+    central = Central(url, budget_s)
+    outbox = Outbox(data_dir / "outbox.db")
+    return Store(central, outbox, log, with_sample=central.embedded if with_sample is None else with_sample, told=told)
