@@ -23,6 +23,7 @@ from voice_needle.errors import ConfigError
 from voice_needle.events import Call, Decision, Outcome, RouteContext
 from voice_needle.route.numbers import tokenize
 from voice_needle.route.phrases import without_fillers
+from voice_needle.route.stitch.annotate import annotated
 from voice_needle.route.schemas import is_open
 from voice_needle.tools import Confirm, Risk, Tool
 
@@ -115,8 +116,9 @@ def broken(call: Call, tools: Mapping[str, Tool], text: str, context: RouteConte
             where = ".".join(str(part) for part in problem.absolute_path)
             return f"breaks the schema of {call.tool}{'.' + where if where else ''}: {problem.validator}"
     said = without_fillers(tokenize(text))
+    properties = annotated(tool).properties  # values that only the description lists are the schema's own, too
     for name, value in call.arguments.items():
-        if not supported(name, value, call, tool.properties[name], said, context):
+        if not supported(name, value, call, properties[name], said, context):
             return f"nobody said {call.tool}.{name}"
     return ""
 
@@ -132,7 +134,7 @@ def supported(
         before = (*context.last_calls, *context.pending_calls)
         return any(old.tool == call.tool and old.arguments.get(name) == value for old in before)
     if not isinstance(value, str) or not isinstance(schema, Mapping) or not is_open(schema):
-        return True
+        return not (isinstance(schema, Mapping) and isinstance(schema.get("enum"), list)) or value in schema["enum"]
     wanted = without_fillers(tokenize(value))
     return any(tuple(said[at : at + len(wanted)]) == wanted for at in range(len(said) - len(wanted) + 1)) and bool(
         wanted

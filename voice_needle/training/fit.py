@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import signal
 import sys
 import threading
 import time
@@ -202,6 +203,10 @@ def fit(
     }
     source = batches(stream(settings.seed + run.step), Collator(run.vectors, settings.seed + run.step), settings.budget)
     smooth: dict[str, float] = {}
+    stopped = threading.Event()
+    if threading.current_thread() is threading.main_thread():  # an interrupted run saves itself first
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopped.set())
     began, saved = time.monotonic(), time.monotonic()
     spent_before, seen_before = run.spent, run.seen
     for batch in prefetched(source):
@@ -220,10 +225,10 @@ def fit(
             (out / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in run.log))
             say(_line(record) + "\n")
             plot(run.log, out / "progress.png")
-        if finished or time.monotonic() - saved > 60 * settings.checkpoint_minutes:
+        if finished or stopped.is_set() or time.monotonic() - saved > 60 * settings.checkpoint_minutes:
             run.save()
             saved = time.monotonic()
-        if finished:
+        if finished or stopped.is_set():
             break
     return out / "checkpoint.pt"
 

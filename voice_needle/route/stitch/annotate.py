@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
+
+from voice_needle.tools import Tool
 
 _LISTED = re.compile(r"\((?:one of:? )?([a-z][a-z0-9_]*(?:, (?:or )?[a-z][a-z0-9_]*){2,})\)")
 
@@ -51,3 +55,27 @@ def _property(name: str, schema: Any) -> Any:
     if listed:
         return {**schema, "enum": [value.removeprefix("or ") for value in listed.group(1).split(", ")]}
     return schema
+
+
+@lru_cache(maxsize=2048)
+def _parameters(content_hash: str, tool: _ByContent) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = annotate(tool.tool.schema())["parameters"]
+    return found
+
+
+class _ByContent:
+    """A tool as a cache argument: equal where the content hash, which stands beside it, is."""
+
+    def __init__(self, tool: Tool) -> None:
+        self.tool = tool
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByContent)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def annotated(tool: Tool) -> Tool:
+    """The same tool with `annotate`d parameters; remembered by content."""
+    return replace(tool, parameters=_parameters(tool.content_hash, _ByContent(tool)))

@@ -67,7 +67,11 @@ def places(selected: Selected, threshold: float = 0.0) -> list[Place]:
         held = best.get(place.start)
         if held is None or held.present < place.present:
             best[place.start] = place
-    return sorted(best.values(), key=lambda place: place.start)
+    counted = int(selected.count.argmax())
+    kept = sorted(best.values(), key=lambda place: -place.sure)
+    if 0 < counted < len(selected.count) - 1:  # the last class is "or more"
+        kept = kept[:counted]
+    return sorted(kept, key=lambda place: place.start)
 
 
 def best_span(start: Floats, end: Floats) -> tuple[int, int, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 
 from voice_needle.events import Call, Decision, DialogueAct, Outcome, RouteContext, Transcript
 from voice_needle.route.gate import Thresholds
-from voice_needle.route.stitch.cache import SchemaCache, ToolsetVectors
+from voice_needle.route.stitch.annotate import annotated
+from voice_needle.route.stitch.cache import TOOLSETS, SchemaCache, ToolsetVectors
 from voice_needle.route.stitch.confidence import Calibration, features
 from voice_needle.route.stitch.decode import Draft, Place, fill, places
 from voice_needle.route.stitch.dialogue import DIALOGUE_TOOLS, act_of
@@ -52,20 +54,29 @@ class StitchRouter:
         self.thresholds = Thresholds.load(self.network.folder / "calibration.json")
         self._cache = SchemaCache(self.network, cache)
         self._acts = _ACTS if dialogue else ()
+        self._known: OrderedDict[str, Toolset] = OrderedDict()
         self.network.encode(self.network.pieces.utterance("warm up").ids)
 
     def prepare(self, tools: Toolset) -> None:
         """Encode the tools' schemas, or read their vectors from disk."""
-        self._vectors(tools)
+        self._vectors(self._annotated(tools))
 
     def route(self, transcript: Transcript, tools: Toolset, context: RouteContext) -> Decision:
         """Decide; the gate behind it applies thresholds and confirmations."""
         started = time.perf_counter()
-        decision = self._decide(transcript.text, tools, context)
+        decision = self._decide(transcript.text, self._annotated(tools), context)
         return replace(decision, router=self.name, elapsed_ms=(time.perf_counter() - started) * 1000)
 
     def _vectors(self, tools: Toolset) -> ToolsetVectors:
         return self._cache.toolset(tools, [act for act in self._acts if act.name not in tools])
+
+    def _annotated(self, tools: Toolset) -> Toolset:
+        """The same tools with the values that their descriptions list."""
+        if tools.content_hash not in self._known:
+            self._known[tools.content_hash] = Toolset(annotated(tool) for tool in tools.values())
+            while len(self._known) > TOOLSETS:
+                self._known.popitem(last=False)
+        return self._known[tools.content_hash]
 
     def _decide(self, text: str, tools: Toolset, context: RouteContext) -> Decision:
         pieces = self.network.pieces.utterance(text)
