@@ -7,7 +7,7 @@ Thompson, subset, Moore (Hopcroft, Motwani, Ullman: Introduction to Automata The
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from voice_needle.transcribe.patterns import Choice, Loop, Node, Ref, Seq, Words
@@ -153,16 +153,31 @@ def _minimise(arcs: list[dict[str, int]], accepting: set[int]) -> Automaton:
     )
 
 
-def fsg_text(automaton: Automaton, name: str = "tools") -> str:
-    """The automaton in Sphinx's finite-state format; every way out of a state is equally likely.
+def weigh(automaton: Automaton, sentences: Iterable[Sequence[str]], floor: float = 0.5) -> list[dict[str | None, float]]:
+    """How likely each way out of each state is, seen from sentences of the automaton; None is "the sentence ends here".
 
-    The format has one final state; silent arcs lead there. States without an arc cannot occur in a minimal automaton but the last.
+    floor: count that every way is given beforehand. Errors: ValueError for a sentence that the automaton does not accept.
     """
+    counts: list[dict[str | None, float]] = [dict.fromkeys(row, floor) for row in automaton.arcs]
+    for state in automaton.accepting:
+        counts[state][None] = floor
+    for words in sentences:
+        state = 0
+        for word in (*words, None):
+            if word not in counts[state]:
+                raise ValueError(f"the automaton does not accept {' '.join(words)!r}")
+            counts[state][word] += 1.0
+            if word is not None:
+                state = automaton.arcs[state][word]
+    return [{word: count / sum(row.values()) for word, count in row.items()} for row in counts]
+
+
+def fsg_text(automaton: Automaton, weights: Sequence[Mapping[str | None, float]], name: str = "tools") -> str:
+    """The automaton in Sphinx's finite-state format, which knows one final state: silent arcs lead there."""
     final = len(automaton.arcs)
     lines = [f"FSG_BEGIN {name}", f"NUM_STATES {final + 1}", "START_STATE 0", f"FINAL_STATE {final}"]
-    for state, row in enumerate(automaton.arcs):
-        ways = len(row) + (state in automaton.accepting)
-        lines += [f"TRANSITION {state} {after} {1.0 / ways:.7f} {word}" for word, after in sorted(row.items())]
-        if state in automaton.accepting:
-            lines.append(f"TRANSITION {state} {final} {1.0 / ways:.7f}")
+    for state, row in enumerate(weights):
+        arcs = automaton.arcs[state]
+        for word, chance in row.items():
+            lines.append(f"TRANSITION {state} {final if word is None else arcs[word]} {chance:.3e} {word or ''}".rstrip())
     return "\n".join([*lines, "FSG_END", ""])

@@ -16,7 +16,7 @@ from typing import Any
 from voice_needle.errors import BadToolSchema
 from voice_needle.tools import Tool, Toolset, spoken_forms
 from voice_needle.transcribe.patterns import (
-    NOTHING, Loop, Node, Ref, Seq, Words, choice, parse, sequence, spoken_words, words_of,
+    NOTHING, Choice, Loop, Node, Ref, Seq, Words, choice, parse, sequence, spoken_words, words_of,
 )  # fmt: skip
 from voice_needle.transcribe.spoken_values import EVERYDAY_WORDS, EXPANSIONS, IDENTIFIER_PARTS, value_rule
 
@@ -29,13 +29,16 @@ DIALOGUE = (
 )
 """Said to the conversation, not to a tool."""
 
-CORRECTION = "(no|no wait|wait|sorry|actually|i mean|i meant|rather|not that|make that|make it|no make that|no make it|no i mean|no i said)"
+CORRECTION = (
+    "(no|no wait|wait|sorry|actually|i mean|i meant|make that|make it|[no] not that|no (make|i) (that|it|mean|meant|said)"
+    "|(change|set) (that|it) to)"
+)
 """Opens an amendment; any value of any tool may follow, or a whole new command."""
 
 POLITE_START = (
-    "[(please|can you|could you|would you|will you|can you please|could you please|hey|ok|okay|i want you to)]"
+    "(please|can you|could you|would you|will you|can you please|could you please|hey|ok|okay|i want you to)"
 )
-POLITE_END = "[(please|now|thanks|thank you|for me)]"
+POLITE_END = "(please|now|thanks|thank you|for me)"
 JOIN = "(and|and then|then|and also|also)"
 
 
@@ -78,22 +81,20 @@ class _Builder:
 
     def build(self) -> Grammar:
         commands = [node for tool in self._tools.values() for node in self._commands(tool)]
-        acts = [self._parse(template) for template in DIALOGUE]
-        start, end, join = self._parse(POLITE_START), self._parse(POLITE_END), self._parse(JOIN)
-        top: list[Node] = [*acts]
+        start = self._seldom(POLITE_START)
+        end, join = self._seldom(POLITE_END), self._parse(JOIN)
+        ways: list[tuple[Node, float]] = [(choice([self._parse(template) for template in DIALOGUE]), 0.05)]
         if commands:
             self._rules["command"] = choice(commands)
             one = sequence([start, Ref("command"), end])
-            top.append(one)
-            top.append(sequence([one, join, one]))
+            ways += [(one, 0.89), (sequence([one, join, one]), 0.03)]
         if self._values:
             self._rules["value"] = choice(self._values)
-            top.append(
-                sequence([self._parse(CORRECTION), choice([Ref("value"), *([Ref("command")] if commands else [])])])
-            )
+            amended = choice([Ref("value"), *([Ref("command")] if commands else [])])
+            ways.append((sequence([self._parse(CORRECTION), amended]), 0.03))
         if self._free_text_used:
             self._rules["free_text"] = self._free_text()
-        root = choice(top)
+        root = Choice(tuple(node for node, _ in ways), tuple(weight for _, weight in ways))
         words = set().union(*(words_of(node) for node in (root, *self._rules.values())))
         open_words = words_of(self._rules.get("free_text", NOTHING))
         closed = set().union(
@@ -145,6 +146,10 @@ class _Builder:
         name = f"{kind.split('|')[0]}_{hashlib.sha256(repr(node).encode()).hexdigest()[:8]}"
         self._rules.setdefault(name, node)
         return Ref(name)
+
+    def _seldom(self, template: str) -> Node:
+        """An optional part that most people leave out."""
+        return Choice((NOTHING, self._parse(template)), (0.9, 0.1))
 
     def _parse(self, template: str) -> Node:
         def no_slot(_: str, name: str) -> Node:

@@ -5,34 +5,31 @@ Sentences are drawn from the same patterns; pocketsphinx's own builder estimates
 
 from __future__ import annotations
 
-import contextlib
 import io
 import random
-import tempfile
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 from voice_needle.transcribe.grammar import Grammar
 from voice_needle.transcribe.patterns import draw
 
-SENTENCES = 12_000
+SENTENCES = 20_000
 SEED = 20  # the same grammar gives the same model
 
 
-def draw_sentences(grammar: Grammar, count: int = SENTENCES, seed: int = SEED) -> list[str]:
-    """Random sentences of the grammar, each choice with equal chances."""
+def draw_sentences(grammar: Grammar, count: int = SENTENCES, seed: int = SEED) -> list[tuple[str, ...]]:
+    """Random sentences of the grammar."""
     rng = random.Random(seed)
-    return [" ".join(words) for words in (draw(grammar.top, grammar.rules, rng) for _ in range(count)) if words]
+    drawn = (draw(grammar.top, grammar.rules, rng) for _ in range(count))
+    return [words for words in drawn if words]
 
 
-def arpa_text(grammar: Grammar, count: int = SENTENCES) -> str:
-    """The trigram model in ARPA format. Every word of the grammar occurs at least once."""
+def arpa_text(sentences: Iterable[Sequence[str]], words: Iterable[str]) -> str:
+    """The trigram model of `sentences` in ARPA format; each of `words` occurs at least once."""
     from pocketsphinx.lm import ArpaBoLM
 
-    sentences = draw_sentences(grammar, count) + sorted(grammar.words)
-    text = "\n".join(f"<s> {sentence} </s>" for sentence in sentences) + "\n"
-    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
-        model = ArpaBoLM(text=text, discount_mass=0.5)
-        model.compute()
-        path = Path(folder, "model.arpa")
-        model.write_file(str(path))
-        return path.read_text(encoding="utf-8")
+    lines = [*(" ".join(sentence) for sentence in sentences), *sorted(words)]
+    model = ArpaBoLM(text="\n".join(f"<s> {line} </s>" for line in lines), discount_mass=0.5)
+    model.compute()
+    written = io.StringIO()
+    model.write(written)
+    return written.getvalue()

@@ -35,9 +35,10 @@ class Seq:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several. An optional part is a choice that holds an empty `Words`."""
+    """One of several. An optional part is a choice that holds an empty `Words`. weights: how often each is said, if not equally."""
 
     items: tuple[Node, ...]
+    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -218,11 +219,15 @@ def every_sentence(node: Node, rules: Mapping[str, Node]) -> Iterator[tuple[str,
 
 
 def draw(node: Node, rules: Mapping[str, Node], rng: random.Random) -> tuple[str, ...]:
-    """One sentence, each choice with equal chances."""
+    """One sentence, the ways of a choice being equally likely unless it has weights."""
     if isinstance(node, Words):
         return node.words
     if isinstance(node, Choice):
-        return draw(rng.choice(node.items), rules, rng)
+        if node.weights:
+            return draw(rng.choices(node.items, node.weights)[0], rules, rng)
+        if NOTHING in node.items and rng.random() < 0.5:  # what is optional is left out half the time
+            return ()
+        return draw(rng.choice([item for item in node.items if item != NOTHING] or [NOTHING]), rules, rng)
     if isinstance(node, Ref):
         return draw(rules[node.name], rules, rng)
     if isinstance(node, Loop):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +15,42 @@ from voice_needle.audio import SAMPLE_RATE_HZ, Samples
 from voice_needle.errors import EngineFailed, EngineMissing
 from voice_needle.events import Transcript, Utterance, Word
 from voice_needle.tools import Toolset
-from voice_needle.transcribe.automaton import compile_patterns, fsg_text
-from voice_needle.transcribe.engine import Stream
+from voice_needle.transcribe.automaton import compile_patterns, fsg_text, weigh
+from voice_needle.transcribe.confidence import Reading, agreement, features, logistic
 from voice_needle.transcribe.grammar import Grammar, build_grammar
-from voice_needle.transcribe.language_model import arpa_text
+from voice_needle.transcribe.language_model import arpa_text, draw_sentences
 from voice_needle.transcribe.pronounce import dictionary_text
 
-FRAME_SECONDS = 0.01
-SILENCES = frozenset({"<s>", "</s>", "<sil>", "(NULL)", "[NOISE]", "[COUGH]", "[SMACK]", "[UM]", "[UH]"})
+FORMAT = 1  # raise it when compiled files of an older version must not be read
+ALTERNATIVES = 4
+SHORTEST = SAMPLE_RATE_HZ // 20
+GRAMMAR, TRIGRAM, PHONES = "grammar", "trigram", "phones"
+WEIGHTS = (6.0, 1.0, 1.0, 1.0, -3.0)
+"""Of confidence.features; fitted by the command in docs."""
 
 
 @dataclass(frozen=True)
 class SphinxSettings:
     """noise_floor: RMS in LSB of the white noise added to the sound; the acoustic model was trained on rooms, not on silence.
 
-    beam, word_beam: how far under the best path a search state, a word end, may be (log-linear; smaller is wider).
-    cache: where compiled grammars are kept; a temporary folder when None.
+    beam, word_beam: how far under the best path a search state, a word end, may be (smaller is wider). language_weight:
+    weight of grammar and language model against the sound. silence, filler: chance of a pause, of a breath or cough, between
+    words. accept: confidence under which an utterance is refused as out of domain. cache: where compiled grammars are kept; a
+    temporary folder when None.
     """
 
     noise_floor: float = 25.0
-    beam: float = 1e-44
-    word_beam: float = 1e-22
+    beam: float = 1e-60
+    word_beam: float = 1e-40
+    language_weight: float = 5.0
+    silence: float = 0.3
+    filler: float = 0.01
+    accept: float = 0.5
     cache: Path | None = None
 
 
 class SphinxRecogniser:
-    """Used from one worker thread."""
+    """One decoder with three searches. Used from one worker thread; a new stream or utterance ends the one before."""
 
     name = "sphinx"
 
@@ -49,32 +59,47 @@ class SphinxRecogniser:
         self._decoder: Any = None
         self._grammar: Grammar | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._open: SphinxStream | None = None
+        self._means: str | None = None  # cepstral means of the last utterance: where a live stream starts
 
     def prepare(self, tools: Toolset) -> None:
         """Build grammar, language model and dictionary. Nothing is done for the tools it already knows."""
         grammar = build_grammar(tools)
         if self._grammar is not None and grammar.content_hash == self._grammar.content_hash:
             return
-        folder = self._build(grammar)
-        self._decoder = self._load(folder)
+        self._abandon()
+        self._decoder = self._load(self._build(grammar))
         self._grammar = grammar
 
     def transcribe(self, utterance: Utterance) -> Transcript:
         """Errors: EngineFailed when `prepare` was not called or the decoder cannot go on."""
-        samples = self._with_floor(utterance.samples)
-        text, words = self._decode("grammar", samples)
-        return Transcript(text=text, words=words, engine=self.name, refused="" if text else "silence")
+        return self.read(utterance.samples)
 
-    def stream(self) -> Stream | None:
-        return None
+    def read(self, samples: Samples) -> Transcript:
+        """The words of a whole utterance with its confidence; refused when it is not about the registered tools."""
+        self._abandon()
+        sound = self._with_floor(samples)
+        grammar, words = self.decode(GRAMMAR, sound)
+        trigram, free_words = self.decode(TRIGRAM, sound)
+        if not grammar.words and not trigram.words:
+            return Transcript("", confidence=0.0, engine=self.name, refused="silence")
+        phones, _ = self.decode(PHONES, sound)
+        confidence = logistic(features(grammar, trigram, phones.score), WEIGHTS)
+        return self._transcript(grammar, words, trigram, free_words, confidence)
+
+    def stream(self) -> SphinxStream:
+        """Partial words by the grammar alone; the final words by all three searches."""
+        self._abandon()
+        self._open = SphinxStream(self, self._settings.noise_floor)
+        return self._open
 
     def close(self) -> None:
+        self._abandon()
         self._decoder = None
         self._grammar = None
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
-
     # --- building ----------------------------------------------------------------------------------------------------
 
     def _build(self, grammar: Grammar) -> Path:
@@ -84,12 +109,14 @@ class SphinxRecogniser:
         else:
             self._temporary = self._temporary or tempfile.TemporaryDirectory(prefix="voice-needle-sphinx-")
             root = Path(self._temporary.name)
-        folder = root / grammar.content_hash[:24]
+        folder = root / f"{FORMAT}-{grammar.content_hash[:24]}"
         if not (folder / "complete").exists():
             folder.mkdir(parents=True, exist_ok=True)
+            sentences = draw_sentences(grammar)
+            automaton = compile_patterns(grammar.top, grammar.rules)
             (folder / "tools.dict").write_text(dictionary_text(grammar.words), encoding="utf-8")
-            (folder / "tools.fsg").write_text(fsg_text(compile_patterns(grammar.top, grammar.rules)), encoding="utf-8")
-            (folder / "tools.arpa").write_text(arpa_text(grammar), encoding="utf-8")
+            (folder / "tools.fsg").write_text(fsg_text(automaton, weigh(automaton, sentences)), encoding="utf-8")
+            (folder / "tools.arpa").write_text(arpa_text(sentences, grammar.words), encoding="utf-8")
             (folder / "complete").touch()
         return folder
 
@@ -98,13 +125,23 @@ class SphinxRecogniser:
             import pocketsphinx
         except ImportError as error:
             raise EngineMissing("pocketsphinx is not installed", fix="pip install pocketsphinx") from error
-        wide, word = self._settings.beam, self._settings.word_beam
+        chosen = self._settings
         try:
             decoder = pocketsphinx.Decoder(
-                dict=str(folder / "tools.dict"), lm=None, loglevel="FATAL", beam=wide, pbeam=wide, wbeam=word
+                dict=str(folder / "tools.dict"),
+                lm=None,
+                loglevel="FATAL",
+                beam=chosen.beam,
+                pbeam=chosen.beam,
+                wbeam=chosen.word_beam,
+                lw=chosen.language_weight,
+                silprob=chosen.silence,
+                fillprob=chosen.filler,
+                bestpath=False,  # its lattice may end where the grammar does not
             )
-            decoder.add_fsg("grammar", decoder.read_fsg(str(folder / "tools.fsg")))
-            decoder.add_lm_file("words", str(folder / "tools.arpa"))
+            decoder.add_fsg(GRAMMAR, decoder.read_fsg(str(folder / "tools.fsg")))
+            decoder.add_lm_file(TRIGRAM, str(folder / "tools.arpa"))
+            decoder.add_allphone_file(PHONES, pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin"))
         except (RuntimeError, ValueError) as error:
             raise EngineFailed(f"pocketsphinx cannot load {folder}: {error}") from error
         return decoder
@@ -114,27 +151,118 @@ class SphinxRecogniser:
     def _with_floor(self, samples: Samples) -> Samples:
         """The sound plus white noise, the same for the same sound."""
         seed = int.from_bytes(hashlib.blake2b(samples.tobytes(), digest_size=8).digest(), "little")
-        noise = np.random.default_rng(seed).normal(0.0, self._settings.noise_floor, len(samples))
-        return np.clip(samples + noise, -32768, 32767).astype(np.int16)
+        return add_floor(samples, self._settings.noise_floor, np.random.default_rng(seed))
 
-    def _decode(self, search: str, samples: Samples) -> tuple[str, tuple[Word, ...]]:
-        decoder = self._decoder
-        if decoder is None:
-            raise EngineFailed("the recogniser was not told about any tools", fix="voice-needle tools list")
-        if len(samples) < SAMPLE_RATE_HZ // 20:
-            return "", ()
+    def decode(self, search: str, sound: Samples) -> tuple[Reading, tuple[Word, ...]]:
+        """One search over a whole utterance. Errors: EngineFailed."""
+        if len(sound) < SHORTEST:
+            return Reading((), 0.0), ()
+        decoder = self.begin(search)
         try:
-            decoder.activate_search(search)
-            decoder.start_utt()
-            decoder.process_raw(samples.tobytes(), full_utt=True)
+            decoder.process_raw(sound.tobytes(), full_utt=True)
             decoder.end_utt()
-            found = decoder.hyp()
-            if found is None:
-                return "", ()
-            return found.hypstr, tuple(
-                Word(re.sub(r"\(\d+\)$", "", part.word), part.start_frame * 10.0, (part.end_frame + 1) * 10.0)
-                for part in decoder.seg()
-                if part.word not in SILENCES
-            )
+            self._means = decoder.get_cmn()
+            return self.result()
         except RuntimeError as error:
             raise EngineFailed(f"pocketsphinx stopped: {error}") from error
+
+    def begin(self, search: str) -> Any:
+        """The decoder, with an utterance of this search begun."""
+        if self._decoder is None:
+            raise EngineFailed("the recogniser was not told about any tools", fix="voice-needle tools list")
+        try:
+            self._decoder.activate_search(search)
+            self._decoder.start_utt()
+        except RuntimeError as error:
+            raise EngineFailed(f"pocketsphinx cannot start: {error}") from error
+        return self._decoder
+
+    def result(self) -> tuple[Reading, tuple[Word, ...]]:
+        """What the decoder has read so far. Scores count speech only: frames that a word (or phone) covers."""
+        found = self._decoder.hyp()
+        if found is None:
+            return Reading((), 0.0), ()
+        parts = [part for part in self._decoder.seg() if not _is_filler(part.word)]
+        words = tuple(
+            Word(re.sub(r"\(\d+\)$", "", part.word), part.start_frame * 10.0, (part.end_frame + 1) * 10.0)
+            for part in parts
+        )
+        frames = max(1, self._decoder.n_frames())
+        return Reading(tuple(word.text for word in words), found.score / frames), words
+
+    def _transcript(
+        self, grammar: Reading, words: tuple[Word, ...], trigram: Reading, free_words: tuple[Word, ...], confidence: float
+    ) -> Transcript:
+        """The grammar's words where it found a whole sentence, the trigram model's otherwise."""
+        if not grammar.words:
+            grammar, words, trigram = trigram, free_words, grammar
+        alike = agreement(grammar.words, trigram.words)
+        others = tuple(" ".join(reading.words) for reading in (trigram,) if reading.words and alike < 1.0)
+        return Transcript(
+            text=" ".join(grammar.words),
+            words=tuple(replace(word, confidence=confidence) for word in words),
+            confidence=confidence,
+            engine=self.name,
+            alternatives=others[:ALTERNATIVES],
+            refused="" if confidence >= self._settings.accept else "out of domain",
+        )
+
+    def _abandon(self) -> None:
+        if self._open is not None:
+            self._open.abandon()
+            self._open = None
+
+    @property
+    def means(self) -> str | None:
+        return self._means
+
+
+class SphinxStream:
+    """One utterance as it arrives: the grammar listens along with the cepstral means of the utterance before."""
+
+    def __init__(self, recogniser: SphinxRecogniser, noise_floor: float) -> None:
+        self._recogniser = recogniser
+        self._floor = noise_floor
+        self._rng = np.random.default_rng(SHORTEST)
+        self._heard: list[Samples] = []
+        self._decoder: Any = recogniser.begin(GRAMMAR)
+        if recogniser.means:
+            self._decoder.set_cmn(recogniser.means)
+
+    def feed(self, samples: Samples) -> None:
+        """Errors: EngineFailed when the stream is spent or the decoder cannot go on."""
+        if self._decoder is None:
+            raise EngineFailed("this stream has ended")
+        self._heard.append(samples)
+        try:
+            self._decoder.process_raw(add_floor(samples, self._floor, self._rng).tobytes())
+        except RuntimeError as error:
+            raise EngineFailed(f"pocketsphinx stopped: {error}") from error
+
+    def partial(self) -> Transcript:
+        """The words so far. Their confidence is not known before the end: 0.5."""
+        if self._decoder is None:
+            raise EngineFailed("this stream has ended")
+        reading, words = self._recogniser.result()
+        return Transcript(" ".join(reading.words), words, 0.5, final=False, engine=self._recogniser.name)
+
+    def finish(self) -> Transcript:
+        """All the sound again, with the means of this utterance itself: three in a hundred commands better."""
+        self.abandon()
+        empty = np.zeros(0, np.int16)
+        return self._recogniser.read(np.concatenate(self._heard) if self._heard else empty)
+
+    def abandon(self) -> None:
+        """End without a result. Safe to call twice."""
+        if self._decoder is not None:
+            decoder, self._decoder = self._decoder, None
+            decoder.end_utt()
+
+
+def add_floor(samples: Samples, rms: float, rng: np.random.Generator) -> Samples:
+    """samples plus white noise of `rms` LSB. (n,) int16 -> (n,) int16."""
+    return np.clip(samples + rng.normal(0.0, rms, len(samples)), -32768, 32767).astype(np.int16)
+
+
+def _is_filler(word: str) -> bool:
+    return word[0] in "<[(+" or word == "SIL"
