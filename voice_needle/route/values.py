@@ -182,13 +182,16 @@ def _number(words: list[str], evidence: str, schema: Mapping[str, Any], *, integ
         return _bounded(value, evidence, schema, integer)
     if wanted and wanted.dimension == "time" and (seconds := times.read_seconds(words)) is not None:
         return _bounded(convert(seconds, _SECOND, wanted), evidence, schema, integer)
-    value, rest = _value_and_rest(words)
-    if value is None:
+    if _plain_number(words) is None:  # "twenty first" and "twenty twenty six" begin with a number, but are not it
         ordinal = read_ordinal(_strip_article(words))
         if integer and not name and ordinal and ordinal[1] == len(_strip_article(words)):
             return _bounded(ordinal[0], evidence, schema, integer)
         year = spoken_year(words) if _is_year(schema) else None
-        return _bounded(year, evidence, schema, integer) if year else Problem("unsupported", evidence)
+        if year is not None:
+            return _bounded(year, evidence, schema, integer)
+    value, rest = _value_and_rest(words)
+    if value is None:
+        return Problem("unsupported", evidence)
     return _with_unit(value, rest, evidence, schema, integer)
 
 
