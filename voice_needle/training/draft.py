@@ -80,21 +80,26 @@ class Filler:
                  more: Mapping[str, Sequence[str]]) -> None:  # fmt: skip
         self.rng, self.style, self.lists, self.more = rng, style, lists, more
 
-    def request(self, template: str, variant: Variant, avoid: Mapping[str, Any] | None = None) -> Draft | None:
+    def request(self, template: str, variant: Variant, avoid: Mapping[str, Any] | None = None, *,
+                silent: bool = False) -> Draft | None:  # fmt: skip
         """The template with values and their labels; None when it needs a value that this variant does not offer.
-        avoid: parameter -> value that must not be drawn again."""
+        avoid: parameter -> value that must not be drawn again. silent: it asks for nothing, so a slot may stand twice."""
         draft = Draft([], [Call(variant)])
         for prefix, slot, suffix, word in _PIECES.findall(sample(template, self.rng)):
             if word:
                 draft.tokens.append(Token(word, call=0))
                 continue
-            if slot in draft.calls[0].arguments:
+            if slot in draft.calls[0].arguments and not silent:
                 return None
             if slot in variant.tool.parameters:
                 drawn = self.value(variant, variant.tool.parameters[slot], (avoid or {}).get(slot))
                 if drawn is None:
                     return None
                 value, spoken = drawn
+                if prefix == "$" and not self.style.digits:
+                    prefix, spoken = "", replace(spoken, after="dollars")
+                if suffix.startswith("%") and not self.style.digits:
+                    suffix, spoken = suffix[1:], replace(spoken, after="percent")
                 said = self.said(spoken, draft.values, suffix)
                 draft.tokens += [replace(said[0], before=prefix), *said[1:]]
                 draft.calls[0].arguments[slot] = (value, draft.values)

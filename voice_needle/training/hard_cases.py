@@ -11,27 +11,9 @@ from typing import Any
 
 from voice_needle.training.draft import Call, Draft, Filler, Style, Token, plain
 from voice_needle.training.spoken_values import Spoken
-from voice_needle.training.templates import Domain, ToolSpec, Variant
+from voice_needle.training.templates import CORPUS, Domain, ToolSpec, Variant
 
-_VERBS = frozenset(  # a request that begins with one of them is imperative
-    """
-    accept activate add adjust advance analyse analyze announce answer archive arm ask assign begin block boil book
-    brew brighten bring calculate calibrate call cancel change charge check clean clear close compare compute
-    confirm connect convert cook cool count create cut deactivate decrease define delete deliver describe determine
-    dial dim disable disarm discard disconnect divide do download draw drive drop empty enable end enter estimate
-    evaluate explain fade fast fetch fill find finish fix flag flip flush fly follow forward freeze generate get
-    give go grab halt hand hang heat hold identify increase insert inspect invite join keep launch lay leave let
-    lift light list load locate lock log look lower make mark measure mention message mix mount move mow multiply
-    mute navigate note notify open order pack page park pass pause pay pick play pour predict preheat print provide
-    pull pump purge push put query quit raise read reboot receive recline record reduce refill register release
-    remind remove rename repeat replace reply report request reschedule reserve reset restart restock resume
-    retrieve return ring rinse roll rotate route run save scan schedule scrap seal search sell send serve set share
-    shift ship show shuffle shut silence simulate skip slow snooze solve sort sound speak spell spin split spread
-    start stay steer step stop store stow stream subscribe summon suspend swap switch sync take tell text thaw tick
-    tighten tilt toast top track transfer translate turn unblock unfollow unlock unmute unpause unplug unsubscribe
-    update use vacuum ventilate wait wake warm wash watch water weigh wind wipe withdraw write
-    """.split()
-)
+_VERBS = frozenset((CORPUS / "_verbs.txt").read_text(encoding="utf-8").split())  # a request may begin with them
 _LAST_WINS = ["{a} no wait {b}", "{a} no sorry {b}", "{a} actually no {b}", "{a} scratch that {b}", "{a} no {b} instead",
               "{a} wait no {b}", "{a} oh no i mean {b}", "{a} hold on {b} instead", "{a} correction {b}"]  # fmt: skip
 _TAKEN_BACK = ["{a} no forget it", "{a} never mind", "{a} actually don't", "{a} no wait don't", "{a} oh forget it",
@@ -40,7 +22,6 @@ _TAKEN_BACK = ["{a} no forget it", "{a} never mind", "{a} actually don't", "{a} 
 _BUT_NOT = ["don't {a} just {b}", "don't {a} but {b}", "do not {a} {b}", "{b} but don't {a}", "{b} and don't {a}",
             "{b} please but do not {a}", "i don't want you to {a} i want you to {b}", "no need to {a} but {b}",
             "instead of that {b} and don't {a}", "forget about the rest {b} but don't {a}"]  # fmt: skip
-_OBJECTS = ("open", "enum", "integer", "identifier")  # kinds of parameter that one verb may have two of
 _TALK = {"negation": 3.5, "reported": 1.6, "hypothetical": 2.0, "conditional": 2.5, "question_about": 2.5, "past": 1.6}
 _LOOSE = ["{a} and {b}", "{a} and then {b}", "{a} then {b}", "{a} and also {b}", "{a} {b}", "{a} oh and {b}"]
 
@@ -59,7 +40,8 @@ class Case:
 
 def imperative(draft: Draft) -> bool:
     """Whether the draft begins with a verb, so that "could you ..." and "don't ..." fit before it."""
-    return draft.tokens[0].word in _VERBS
+    words = [token.word for token in draft.tokens[:2]]
+    return words[0] in _VERBS and words[-1] not in ("you", "i", "we", "they", "he", "she")
 
 
 class Writer:
@@ -240,7 +222,7 @@ class Writer:
             return None
         call = draft.calls[0]
         tool = call.variant.tool
-        names = [name for name in call.arguments if tool.parameters[name].type in _OBJECTS
+        names = [name for name in call.arguments if _is_object(tool, name)
                  and draft.tokens[-1].value == call.arguments[name][1]]  # fmt: skip
         if not names or any(parameter.type == "list" for parameter in tool.parameters.values()):
             return None
@@ -339,7 +321,7 @@ class Writer:
         variant = self._pick()
         if not variant.tool.near:
             return None
-        draft = self._filler(variant, style).request(self.rng.choice(variant.tool.near), variant)
+        draft = self._filler(variant, style).request(self.rng.choice(variant.tool.near), variant, silent=True)
         return self._case(self._silent(draft), "near", [variant]) if draft else None
 
     def none(self, style: Style) -> Case | None:
@@ -394,6 +376,14 @@ class Writer:
         variant = draft.calls[0].variant
         framed = self._framed(self.rng.choice(self.frames[kind]), [draft])
         return self._case(self._silent(framed), kind, [variant])
+
+
+def _is_object(tool: ToolSpec, name: str) -> bool:
+    """Whether one verb may have two of them: things with names do, directions and modes do not."""
+    kind = tool.parameters[name].type
+    if kind == "enum":
+        return any(re.search(rf"\b(the|a|an|my)\]? \{{{name}\}}", template) for template in tool.say)
+    return kind in ("open", "identifier") or (kind == "integer" and tool.domain.startswith("general"))
 
 
 def _same(first: Draft, second: Draft) -> bool:

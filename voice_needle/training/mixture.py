@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +119,7 @@ class Mixture:
                 example = self.from_dialogue()
             else:
                 example = self.public(self.rng.choice(self.sets[name]))
-            if normalised(example.text) not in self.excluded:
+            if self.may_be_used(example):
                 yield example
 
     def style(self) -> Style:
@@ -128,9 +130,9 @@ class Mixture:
         """An example of the template corpus. kind: one of Writer.kinds; count: how many tools to offer."""
         if kind is None and not self.held_out and self.rng.random() < GENERAL:
             style = Style(self.rng.random() < 0.8, self.rng.random() < 0.7)
-            return self._made(self.general.case(self._kind(self.general), style), style, "general", count)
+            return self.made(self.general.case(self._kind(self.general), style), style, "general", count)
         style = style or self.style()
-        return self._made(self.writer.case(kind or self._kind(self.writer), style), style, "own", count)
+        return self.made(self.writer.case(kind or self._kind(self.writer), style), style, "own", count)
 
     def _kind(self, writer: Writer) -> str:
         return self.rng.choices(list(writer.kinds), [weight for weight, _ in writer.kinds.values()])[0]
@@ -138,7 +140,7 @@ class Mixture:
     def from_home(self, kind: str | None = None, style: Style | None = None, count: int | None = None) -> Example:
         """An example of Home Assistant's intents, more often in figures, as its users write."""
         style = style or Style(self.rng.random() < 0.55, self.rng.random() < 0.15)
-        return self._made(self.home.case(kind or self._kind(self.home), style), style, "home", count)
+        return self.made(self.home.case(kind or self._kind(self.home), style), style, "home", count)
 
     def from_dialogue(self, style: Style | None = None, count: int | None = None) -> Example:
         """A dialogue act among tools, or the same words where no dialogue act is on offer."""
@@ -149,7 +151,12 @@ class Mixture:
         schemas += self.catalogue.strangers(text, count, self._own_pools(), set(), self.rng, limit=0.1)
         return Example(text, self._shuffled(schemas), answers, "all", kind, "dialogue", "dialogue")
 
-    def _made(self, case: Case, style: Style, source: str, count: int | None = None) -> Example:
+    def may_be_used(self, example: Example) -> bool:
+        """Whether its text is none of the public dev files'."""
+        return normalised(example.text) not in self.excluded
+
+    def made(self, case: Case, style: Style, source: str, count: int | None = None, *, plain: bool = False) -> Example:
+        """A case among `count` tools: siblings first, then strangers. plain: no dialogue acts beside them."""
         draft, rng = case.draft, self.rng
         if not style.clear and rng.random() < 0.08:
             self.mishearing.apply(draft, rng, enum_groups(draft))
@@ -159,7 +166,7 @@ class Mixture:
         schemas = [variant.schema for variant in case.offered]
         count = draw_count(rng) if count is None else count
         schemas += self._siblings(case, text, count - len(schemas), {schema["name"] for schema in schemas})
-        if rng.random() < 0.4 and not self.dialogue.may_be(text):
+        if not plain and rng.random() < 0.4 and not self.dialogue.may_be(text):
             schemas += self._dialogue_tools()
         names = {schema["name"] for schema in schemas}
         schemas += self.catalogue.strangers(text, count - len(schemas), self._pools(), names, rng)
@@ -187,6 +194,9 @@ class Mixture:
 
     def public(self, example: Example) -> Example:
         """A public example among tools of other families, and of its own where its labels allow it."""
+        if self.rng.random() < 0.12:  # as people type; every offset stays what it was
+            text = re.sub(r"\bi\b", "I", example.text)
+            example = replace(example, text=text[:1].upper() + text[1:] + self.rng.choice([".", "", "!"]))
         if example.loss == "span" or (example.pool == "car" and self.rng.random() < 0.5):
             return example
         schemas = list(example.tools)
@@ -260,14 +270,40 @@ def load(folder: Path) -> Iterator[Example]:
                 yield from_json(record, tuple(schemas[number] for number in record["tools"]))
 
 
+def summary(examples: Sequence[Example]) -> str:
+    """Counts by source and kind, a table for people."""
+    counts = Counter((example.source, example.kind) for example in examples)
+    lines = [f"{count:8,}  {source:<12} {kind}" for (source, kind), count in sorted(counts.items())]
+    wrong = sum(1 for example in examples for _ in example.problems())
+    declined = sum(1 for example in examples if not example.answers and example.loss == "all")
+    tools = sum(len(example.tools) for example in examples) / max(len(examples), 1)
+    return "\n".join([*lines, f"{len(examples):8,}  in all; {declined:,} to be declined; {tools:.1f} tools on offer; {wrong} impossible labels"])
+
+
+def readable(example: Example) -> str:
+    """One example for people: its text, then every call with the words that prove each value."""
+    lines = [f"[{example.source}/{example.kind}, {len(example.tools)} tools] {example.text}"]
+    for answer in example.answers:
+        told = [f"{name}={value.value!r} <- {example.words(value)!r}" for name, value in answer.arguments.items()]
+        lines.append(f"    {answer.tool}({', '.join(told)})")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Write a training mixture to shards.")
+    parser = argparse.ArgumentParser(description="Write a training mixture to shards, or look at one.")
     parser.add_argument("--out", type=Path, default=Path("runs/data"))
     parser.add_argument("--count", type=int, default=400_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    parser.add_argument("--show", type=int, metavar="N", help="print N examples and counts instead of writing")
     options = parser.parse_args()
-    store(stream(DEFAULT, options.seed, data=options.data), options.count, options.out)
+    source = stream(DEFAULT, options.seed, data=options.data)
+    if options.show is None:
+        store(source, options.count, options.out)
+        return
+    drawn = list(islice(source, max(options.show, 5000)))
+    print("\n".join(map(readable, drawn[: options.show])))
+    print(summary(drawn))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,22 @@ TYPES = frozenset(["open", "enum", "list", *_JSON_TYPES, *_FORMATS])
 _STOP = frozenset(["a", "an", "the", "to", "of", "in", "on", "at", "for", "my", "please", "i", "you", "it", "is", "and", "me"])
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which only true and false are booleans: on, off, yes and no are words that people say."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool"]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+
+
+def load_yaml(path: Path) -> Any:
+    """The content of one file of the corpus."""
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+
+
 class CorpusError(ValueError):
     """A template file says something the expander cannot use."""
 
@@ -103,19 +119,19 @@ def read_corpus(folder: Path = CORPUS) -> list[Domain]:
 
 def shared_lists(folder: Path = CORPUS) -> dict[str, list[str]]:
     """The lists that many domains draw from."""
-    found = yaml.safe_load((folder / "_shared.yaml").read_text(encoding="utf-8"))["values"]
+    found = load_yaml(folder / "_shared.yaml")["values"]
     return {name: [str(item) for item in items] for name, items in found.items()}
 
 
 def read_frames(folder: Path = CORPUS) -> dict[str, Any]:
     """What may be wrapped around any request."""
-    found: dict[str, Any] = yaml.safe_load((folder / "_frames.yaml").read_text(encoding="utf-8"))
+    found: dict[str, Any] = load_yaml(folder / "_frames.yaml")
     return found
 
 
 def _domain(path: Path, shared: Mapping[str, Sequence[str]]) -> Domain:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path)
         values = {**shared, **{key: [str(item) for item in found] for key, found in (content.get("values") or {}).items()}}
         held_out = bool(content.get("held_out"))
         tools = tuple(_tool(path.stem, item, held_out, values) for item in content["tools"])
