@@ -57,7 +57,11 @@ class Mishearing:
             word: near
             for group in groups.values()
             for word in group
-            if (near := [other for other in group if other != word and jellyfish.jaro_winkler_similarity(word, other) > 0.75])
+            if (
+                near := [
+                    other for other in group if other != word and jellyfish.jaro_winkler_similarity(word, other) > 0.75
+                ]
+            )
         }
 
     def apply(self, draft: Draft, rng: random.Random, enum_values: frozenset[int]) -> bool:

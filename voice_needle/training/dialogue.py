@@ -20,7 +20,9 @@ class DialogueWriter:
     def __init__(self, rng: random.Random, frames: Mapping[str, Any], writer: Writer) -> None:
         self.rng, self.writer = rng, writer
         phrases = frames["dialogue"]
-        self.phrases = {name: [str(phrase) for phrase in found] for name, found in phrases.items() if name != "correction"}
+        self.phrases = {
+            name: [str(phrase) for phrase in found] for name, found in phrases.items() if name != "correction"
+        }
         self.corrections = [str(phrase) for phrase in phrases["correction"]]
         counts: dict[str, int] = {}
         for found in self.phrases.values():

@@ -169,7 +169,9 @@ class Filler:
         """The tokens of a value: a leading article and the unit's word stay outside it."""
         words = spoken.words.split()
         lead = 1 if spoken.name and len(words) > 1 and words[0] in _ARTICLES else 0
-        tokens = [Token(word, call=call) for word in words[:lead]] + [Token(word, number, call) for word in words[lead:]]
+        tokens = [Token(word, call=call) for word in words[:lead]] + [
+            Token(word, number, call) for word in words[lead:]
+        ]
         if spoken.after == "%":
             suffix = "%" + suffix
         elif spoken.after:

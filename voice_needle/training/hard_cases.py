@@ -14,14 +14,6 @@ from voice_needle.training.spoken_values import Spoken
 from voice_needle.training.templates import CORPUS, Domain, ToolSpec, Variant
 
 _VERBS = frozenset((CORPUS / "_verbs.txt").read_text(encoding="utf-8").split())  # a request may begin with them
-_LAST_WINS = ["{a} no wait {b}", "{a} no sorry {b}", "{a} actually no {b}", "{a} scratch that {b}", "{a} no {b} instead",
-              "{a} wait no {b}", "{a} oh no i mean {b}", "{a} hold on {b} instead", "{a} correction {b}"]  # fmt: skip
-_TAKEN_BACK = ["{a} no forget it", "{a} never mind", "{a} actually don't", "{a} no wait don't", "{a} oh forget it",
-               "{a} no leave it", "{a} actually never mind", "{a} no cancel that", "{a} hmm no i changed my mind",
-               "{a} or no better not", "{a} on second thoughts don't", "no don't {a}", "{a} nah leave it"]  # fmt: skip
-_BUT_NOT = ["don't {a} just {b}", "don't {a} but {b}", "do not {a} {b}", "{b} but don't {a}", "{b} and don't {a}",
-            "{b} please but do not {a}", "i don't want you to {a} i want you to {b}", "no need to {a} but {b}",
-            "instead of that {b} and don't {a}", "forget about the rest {b} but don't {a}"]  # fmt: skip
 _TALK = {"negation": 3.5, "reported": 1.6, "hypothetical": 2.0, "conditional": 2.5, "question_about": 2.5, "past": 1.6}
 _LOOSE = ["{a} and {b}", "{a} and then {b}", "{a} then {b}", "{a} and also {b}", "{a} {b}", "{a} oh and {b}"]
 
@@ -151,7 +143,9 @@ class Writer:
 
     def _partner(self, variant: Variant) -> Variant:
         """Another tool, of the same domain more often than not."""
-        siblings = [tool for tool in self.owner[variant.tool].tools if tool is not variant.tool and tool in self.variants]
+        siblings = [
+            tool for tool in self.owner[variant.tool].tools if tool is not variant.tool and tool in self.variants
+        ]
         if siblings and self.rng.random() < 0.65:
             return self._pick(self.rng.choice(siblings))
         while (other := self._pick()).tool is variant.tool:
@@ -288,18 +282,18 @@ class Writer:
 
     def last_wins(self, style: Style) -> Case | None:
         pair = self._pair(style)
-        return self._only_second(self.rng.choice(_LAST_WINS), pair, "correction") if pair else None
+        return self._only_second(self.rng.choice(self.frames["last_wins"]), pair, "correction") if pair else None
 
     def but_not(self, style: Style) -> Case | None:
         pair = self._pair(style)
-        return self._only_second(self.rng.choice(_BUT_NOT), pair, "negation") if pair else None
+        return self._only_second(self.rng.choice(self.frames["but_not"]), pair, "negation") if pair else None
 
     def taken_back(self, style: Style) -> Case | None:
         draft = self._request(style, imperative_only=True)
         if draft is None:
             return None
         variants = [call.variant for call in draft.calls]
-        return self._case(self._silent(self._framed(self.rng.choice(_TAKEN_BACK), [draft])), "taken_back", variants)
+        return self._case(self._silent(self._framed(self.rng.choice(self.frames["taken_back"]), [draft])), "taken_back", variants)
 
     def _silent(self, draft: Draft) -> Draft:
         """The words without any call."""

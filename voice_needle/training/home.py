@@ -98,7 +98,9 @@ class HomeWriter(Writer):
     def __init__(self, rng: random.Random, domain: Domain, variants: Mapping[ToolSpec, Sequence[Variant]],
                  frames: Mapping[str, Any], more: Mapping[str, Sequence[str]]) -> None:  # fmt: skip
         super().__init__(rng, [domain], variants, frames, more)
-        self.kinds = {name: found for name, found in self.kinds.items() if name not in ("unknown_value", "near", "none")}
+        self.kinds = {
+            name: found for name, found in self.kinds.items() if name not in ("unknown_value", "near", "none")
+        }
         self.kinds["intent"] = (150, self.intent)
         self.shares = [len(tool.say) ** 0.6 for tool in self.tools]
 
@@ -177,7 +179,11 @@ def _tool(name: str, intent: Mapping[str, Any], said: tuple[str, ...]) -> ToolSp
     for slot, found in (intent.get("slots") or {}).items():
         about = (str((found or {}).get("description") or ""),)
         if slot in _NUMBERS:
-            spec = {"min": 2000, "max": 6500, "step": 100} if (name, slot) == ("HassLightSet", "temperature") else _NUMBERS[slot]
+            spec = (
+                {"min": 2000, "max": 6500, "step": 100}
+                if (name, slot) == ("HassLightSet", "temperature")
+                else _NUMBERS[slot]
+            )
             parameters[slot] = Parameter(slot, (slot,), about, "number" if "step" in spec else "integer", spec=spec)
         elif slot in ("domain", "device_class", "media_class"):
             forms = HOME_ASSISTANT[slot][1] if slot in HOME_ASSISTANT else _CHOICES[slot]

@@ -277,7 +277,12 @@ def summary(examples: Sequence[Example]) -> str:
     wrong = sum(1 for example in examples for _ in example.problems())
     declined = sum(1 for example in examples if not example.answers and example.loss == "all")
     tools = sum(len(example.tools) for example in examples) / max(len(examples), 1)
-    return "\n".join([*lines, f"{len(examples):8,}  in all; {declined:,} to be declined; {tools:.1f} tools on offer; {wrong} impossible labels"])
+    return "\n".join(
+        [
+            *lines,
+            f"{len(examples):8,}  in all; {declined:,} to be declined; {tools:.1f} tools on offer; {wrong} impossible labels",
+        ]
+    )
 
 
 def readable(example: Example) -> str:

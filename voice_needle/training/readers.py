@@ -72,7 +72,9 @@ class Reader:
         source = self.rows(name)
         whole: frozenset[str] = frozenset()  # turns that chains are made of
         if name == "sgd":
-            whole = frozenset(row["query"] for row in (*source, *self.rows("sgd_slots")) if row["meta"]["kind"] != "chain")
+            whole = frozenset(
+                row["query"] for row in (*source, *self.rows("sgd_slots")) if row["meta"]["kind"] != "chain"
+            )
         for row in source:
             example = self._example(name, row, whole)
             if example is None:

@@ -16,10 +16,18 @@ from voice_needle.training.examples import Schema
 from voice_needle.training.expand import TemplateError, certain_words, parse, slots
 
 CORPUS = Path(__file__).parent / "corpus"
-_JSON_TYPES = {"integer": "integer", "number": "number", "percent": "number", "temperature": "number", "boolean": "boolean"}
+_JSON_TYPES = {
+    "integer": "integer",
+    "number": "number",
+    "percent": "number",
+    "temperature": "number",
+    "boolean": "boolean",
+}
 _FORMATS = {"duration": "duration", "time": "time", "date": "date", "datetime": "date-time", "identifier": "identifier"}
 TYPES = frozenset(["open", "enum", "list", *_JSON_TYPES, *_FORMATS])
-_STOP = frozenset(["a", "an", "the", "to", "of", "in", "on", "at", "for", "my", "please", "i", "you", "it", "is", "and", "me"])
+_STOP = frozenset(
+    ["a", "an", "the", "to", "of", "in", "on", "at", "for", "my", "please", "i", "you", "it", "is", "and", "me"]
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -108,7 +116,9 @@ class Variant:
     tool: ToolSpec
     schema: Schema
     parameters: Mapping[str, str]
-    values: Mapping[str, Mapping[Any, Any]]  # enum parameter -> canonical value -> rendered; those left out are not offered
+    values: Mapping[
+        str, Mapping[Any, Any]
+    ]  # enum parameter -> canonical value -> rendered; those left out are not offered
 
 
 def read_corpus(folder: Path = CORPUS) -> list[Domain]:
@@ -125,14 +135,16 @@ def shared_lists(folder: Path = CORPUS) -> dict[str, list[str]]:
 
 def read_frames(folder: Path = CORPUS) -> dict[str, Any]:
     """What may be wrapped around any request."""
-    found: dict[str, Any] = load_yaml(folder / "_frames.yaml")
-    return found
+    return {**load_yaml(folder / "_frames.yaml"), **load_yaml(folder / "_repairs.yaml")}
 
 
 def _domain(path: Path, shared: Mapping[str, Sequence[str]]) -> Domain:
     try:
         content = load_yaml(path)
-        values = {**shared, **{key: [str(item) for item in found] for key, found in (content.get("values") or {}).items()}}
+        values = {
+            **shared,
+            **{key: [str(item) for item in found] for key, found in (content.get("values") or {}).items()},
+        }
         held_out = bool(content.get("held_out"))
         tools = tuple(_tool(path.stem, item, held_out, values) for item in content["tools"])
         none = tuple(str(line) for line in content.get("none") or ())
@@ -203,7 +215,9 @@ def render(tool: ToolSpec, rng: random.Random, *, plain: bool = False) -> Varian
         names[parameter.name] = shown
         properties[shown], values[parameter.name] = _property(parameter, rng, plain)
         if not bare or blank:
-            properties[shown]["description"] = parameter.descriptions[0] if plain else rng.choice(parameter.descriptions)
+            properties[shown]["description"] = (
+                parameter.descriptions[0] if plain else rng.choice(parameter.descriptions)
+            )
     required = [names[item.name] for item in tool.parameters.values() if item.required]
     parameters = {"type": "object", "properties": properties, "required": required}
     return Variant(tool, {"name": name, "description": description, "parameters": parameters}, names, values)

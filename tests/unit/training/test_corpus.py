@@ -43,8 +43,10 @@ def test_every_template_of_every_tool_can_be_said(domains: list[Domain]) -> None
         filler = Filler(rng, Style(), domain.values, {})
         for tool in domain.tools:
             variant = render(tool, rng, plain=True)
-            for template in (*tool.say, *tool.near):
+            for template in tool.say:
                 assert any(filler.request(template, variant) for _ in range(30)), (tool.key, template)
+            for template in tool.near:
+                assert filler.request(template, variant, silent=True), (tool.key, template)
 
 
 def test_rendered_schemas_are_json_schema(domains: list[Domain]) -> None:

@@ -12,7 +12,9 @@ from voice_needle.training.examples import from_json, to_json
 from voice_needle.training.mixture import Mixture, load, store
 from voice_needle.training.readers import DEFAULT_DATA, Reader, TrainingDataMissing, development_texts, normalised
 
-present = pytest.mark.skipif(not (DEFAULT_DATA / "router").is_dir(), reason="the public sets are not beside the project")
+present = pytest.mark.skipif(
+    not (DEFAULT_DATA / "router").is_dir(), reason="the public sets are not beside the project"
+)
 SOURCES = ("own", "home", "dialogue", "liu", "skills")
 
 
@@ -55,7 +57,9 @@ def test_held_out_tools_are_never_offered_in_training(mixture: Mixture) -> None:
 
 @present
 def test_the_same_seed_gives_the_same_stream() -> None:
-    first, second = ([example.text for example in islice(Mixture(9, sources=SOURCES).stream(weights()), 200)] for _ in range(2))
+    first, second = (
+        [example.text for example in islice(Mixture(9, sources=SOURCES).stream(weights()), 200)] for _ in range(2)
+    )
     assert first == second
 
 

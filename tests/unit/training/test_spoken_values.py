@@ -39,7 +39,9 @@ def seconds_of(iso: str) -> int:
 def test_durations_in_figures_say_their_length() -> None:
     for seed in SEEDS:
         spoken = duration(random.Random(seed), {}, True)
-        told = sum(int(count) * SECONDS[unit] for count, unit in re.findall(r"(\d+) (second|minute|hour|day)", spoken.words))
+        told = sum(
+            int(count) * SECONDS[unit] for count, unit in re.findall(r"(\d+) (second|minute|hour|day)", spoken.words)
+        )
         assert told == seconds_of(spoken.value), spoken
 
 
@@ -62,7 +64,9 @@ def test_clear_times_have_one_meaning() -> None:
 
 
 def test_an_unclear_time_is_not_given_a_meaning() -> None:
-    unclear = [spoken for seed in SEEDS if not re.match(r"\d\d:", (spoken := clock_time(random.Random(seed), {})).value)]
+    unclear = [
+        spoken for seed in SEEDS if not re.match(r"\d\d:", (spoken := clock_time(random.Random(seed), {})).value)
+    ]
     assert unclear and all(spoken.value == spoken.words for spoken in unclear)
 
 
