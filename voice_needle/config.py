@@ -73,7 +73,7 @@ class Route:
     """Words -> calls."""
 
     router: str = option(
-        "cascade", "`cascade`: templates first, then the model", choices=("cascade", "templates", "stitch", "needle")
+        "auto", "`auto`: templates first, then the embedded model", choices=("auto", "templates", "stitch", "needle")
     )
     threads: int = option(1, "threads of the router's model", at_least=1, at_most=8)
     needle_checkpoint: Path | None = option(None, "Needle v1 weights (safetensors or pickle), with `router: needle`")

@@ -6,6 +6,8 @@ asks where a tool is risky, and the ledger remembers what was really done. Nothi
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -47,6 +49,7 @@ class Phraser(Protocol):
     def question(self, question: Question, tools: Toolset) -> str: ...
     def confirmation(self, calls: Sequence[Call], tools: Toolset) -> str: ...
     def undone(self, result: ToolResult, tools: Toolset) -> str: ...
+    def request(self, call: Call, tools: Toolset) -> str: ...
 
 
 class Conversation:
@@ -71,6 +74,7 @@ class Conversation:
         self.decline_aloud = decline_aloud
         self.memory = Memory()
         self._last_results: tuple[ToolResult, ...] = ()
+        self._execution: asyncio.Future[Sequence[ToolResult]] | None = None
 
     def context(self, speaking: bool = False) -> RouteContext:
         """What the router may know now."""
@@ -164,16 +168,32 @@ class Conversation:
         self.memory.forget_question()
         turn.scope.check()
         turn.state = TurnState.ACTING
-        results = await self.dispatcher.execute(
-            calls, turn.scope, heard=self._heard(turn), confidence=confidence, confirmed=confirmed, room=self.room
-        )
+        self._execution = asyncio.ensure_future(self._execute(turn, calls, confidence, confirmed))
+        results = await asyncio.shield(self._execution)
+        turn.scope.check()
+        return self._answer(results)
+
+    async def _execute(
+        self, turn: Turn, calls: Sequence[Call], confidence: float, confirmed: bool
+    ) -> Sequence[ToolResult]:
+        """What was really done is remembered even when the turn is cancelled meanwhile: a correction needs to know."""
+        self.memory.last_calls, self._last_results = tuple(calls), ()
+        with self.workers.busy():
+            results = await self.dispatcher.execute(
+                calls, turn.scope, heard=self._heard(turn), confidence=confidence, confirmed=confirmed, room=self.room
+            )
         turn.results += results
         done = tuple(result for result in results if result.status is not Status.CANCELLED)
         if done:
             self.memory.last_calls = tuple(result.call for result in done)
-            self._last_results = done
-        turn.scope.check()
-        return self._answer(results)
+        self._last_results = done
+        return results
+
+    async def settled(self) -> None:
+        """Return when nothing is being executed: what was interrupted has ended one way or the other."""
+        if self._execution is not None and not self._execution.done():
+            with contextlib.suppress(Exception):
+                await asyncio.shield(self._execution)
 
     def _heard(self, turn: Turn) -> str:
         return turn.transcript.text if turn.transcript else ""
@@ -206,6 +226,7 @@ class Conversation:
 
     async def _amend(self, turn: Turn, decision: Decision) -> Answer:
         """ "No, the kitchen": take the last call back where that is possible, and do the corrected one."""
+        await self.settled()
         previous = self._last_results[-1] if self._last_results else None
         only_asked = bool(self.memory.pending_calls)  # then there is nothing to take back
         if only_asked or previous is None or not previous.ok or self._overwrites(previous.call, decision.calls):

@@ -8,9 +8,12 @@ events each time, on any machine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from voice_needle.clock import settle
 
 T = TypeVar("T")
 
@@ -29,22 +32,41 @@ class Workers:
         pool = self._pools.get(name)
         if pool is None:
             pool = self._pools[name] = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self._busy += 1
-        self._idle.clear()
+        self._begin()
         future = asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
         future.add_done_callback(self._done)
         return await asyncio.shield(future)
 
-    def _done(self, future: asyncio.Future[T]) -> None:
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """Counts work that happens elsewhere (a process, a device) as if a thread of ours did it."""
+        self._begin()
+        try:
+            yield
+        finally:
+            self._end()
+
+    def _begin(self) -> None:
+        self._busy += 1
+        self._idle.clear()
+
+    def _end(self) -> None:
         self._busy -= 1
         if self._busy == 0:
             self._idle.set()
+
+    def _done(self, future: asyncio.Future[T]) -> None:
+        self._end()
         if not future.cancelled():
             future.exception()  # an abandoned failure must not warn when it is collected: its turn is over
 
     async def quiet(self) -> None:
-        """Return when no thread is at work."""
-        await self._idle.wait()
+        """Return when nothing is at work, and nothing that waited for it has begun anew."""
+        while True:
+            await settle(5)
+            if self._busy == 0:
+                return
+            await self._idle.wait()
 
     def close(self) -> None:
         """Finish what runs, drop what waits, end the threads."""

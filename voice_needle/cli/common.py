@@ -16,13 +16,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def config_options(function: F) -> F:
     """--config FILE and --profile NAME."""
-    function = click.option("--profile", metavar="NAME", help="Device profile: voice-needle devices --profiles.")(function)
+    function = click.option("--profile", metavar="NAME", help="Device profile: voice-needle devices --profiles.")(
+        function
+    )
     return click.option(
-        "--config", "config_file", metavar="FILE", type=click.Path(path_type=Path), help="Read this file, not the usual ones."
+        "--config",
+        "config_file",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Read this file, not the usual ones.",
     )(function)
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable JSON on standard output, nothing else.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Machine-readable JSON on standard output, nothing else."
+)
 
 
 def print_json(value: Any) -> None:

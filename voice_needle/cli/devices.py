@@ -43,7 +43,8 @@ def devices(profiles: bool, options: bool, as_json: bool) -> None:
             print_json(described)
         else:
             print_table(
-                ("option", "default", "unit", "what"), [(o["name"], o["default"], o["unit"], o["doc"]) for o in described]
+                ("option", "default", "unit", "what"),
+                [(o["name"], o["default"], o["unit"], o["doc"]) for o in described],
             )
     else:
         list_sound_devices(as_json)
@@ -74,7 +75,9 @@ def list_sound_devices(as_json: bool) -> None:
         print_json(found)
         return
     if not found:
-        click.echo("No sound device. Plug in a microphone and a speaker, or give a file: voice-needle run --input X.wav")
+        click.echo(
+            "No sound device. Plug in a microphone and a speaker, or give a file: voice-needle run --input X.wav"
+        )
     print_table(
         ("index", "in", "out", "rate", "name"),
         [(d["index"], d["inputs"] or "", d["outputs"] or "", f"{d['rate_hz']:.0f} Hz", d["name"]) for d in found],

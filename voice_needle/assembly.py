@@ -1,0 +1,268 @@
+"""Makes the parts that the configuration names. Nothing is imported, started or opened before it is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from voice_needle.audio import Samples
+from voice_needle.clock import Clock, RealClock
+from voice_needle.config import Config, Listen
+from voice_needle.dispatch.hosts import Hosts
+from voice_needle.dispatch.ledger import Ledger
+from voice_needle.dispatch.registry import Registry, standard_folders
+from voice_needle.dispatch.runner import Dispatcher, Emit
+from voice_needle.dispatch.timers import TimerStore
+from voice_needle.errors import ConfigError
+from voice_needle.events import Event
+from voice_needle.listen.endpoint import Endpointer
+from voice_needle.listen.engine import Source, Vad
+from voice_needle.route.engine import Router
+from voice_needle.secrets import Secrets
+from voice_needle.settings_file import nearest
+from voice_needle.speak.engine import Voice
+from voice_needle.speak.sinks import NullSink, Sink
+from voice_needle.trace import Trace
+from voice_needle.transcribe.engine import Recogniser
+from voice_needle.workers import Workers
+
+if TYPE_CHECKING:
+    from voice_needle.assistant import Assistant
+
+
+def drop(event: Event) -> None:
+    """Nobody wants to know."""
+
+
+def open_registry(config: Config, only: Sequence[str] | None = None) -> Registry:
+    """The enabled plugins. Errors: ConfigError for a plugin of `only` that is not there."""
+    folders = (*standard_folders(), *([config.dispatch.tools_dir] if config.dispatch.tools_dir else ()))
+    registry = Registry(folders, enabled=list(only or config.dispatch.plugins), cache=config.data_dir / "cache")
+    for name in only or ():
+        if name not in registry.plugins and not any(name in str(problem) for problem in registry.problems):
+            known = list(Registry(folders, cache=config.data_dir / "cache").plugins)
+            raise ConfigError(f"There is no plugin `{name}`{nearest(name, known)}", fix="voice-needle tools list")
+    return registry
+
+
+@dataclass
+class Tooling:
+    """Everything behind the dispatcher."""
+
+    registry: Registry
+    dispatcher: Dispatcher
+    timers: TimerStore
+    ledger: Ledger
+    hosts: Hosts
+    faults: dict[str, Exception]  # plugins that could not be set up; tried again at their next call
+
+
+@asynccontextmanager
+async def open_tooling(
+    config: Config, clock: Clock, emit: Emit = drop, registry: Registry | None = None
+) -> AsyncIterator[Tooling]:
+    """Plugins set up, ledger and timers open; closed in order at the end.
+
+    Errors: StorageError when the ledger cannot be opened, ConfigError for secrets.
+    """
+    registry = registry or open_registry(config)
+    secrets = Secrets.load()
+    ledger = Ledger.open(config.data_dir / "ledger.db", clock, mask=secrets.mask_deep)
+    timers = TimerStore(config.data_dir / "timers.db", clock)
+    room = config.route.room or None
+    hosts = Hosts(
+        registry, clock, timers, config.data_dir / "plugins", settings=config.plugins, secrets=secrets, room=room
+    )
+    dispatcher = Dispatcher(registry, ledger, hosts, clock, emit, room=room)
+    try:
+        faults = await hosts.start()
+        await dispatcher.refresh()
+        yield Tooling(registry, dispatcher, timers, ledger, hosts, faults)
+    finally:
+        await dispatcher.close()
+        timers.close()
+
+
+def make_router(config: Config, name: str | None = None) -> Router:
+    """The configured router, or the one called `name`. Errors: ConfigError, ModelMissing, EngineMissing."""
+    from voice_needle.route import get_router
+
+    settings, chosen, endpoint = config.route, name or config.route.router, None
+    if settings.escalate_url:
+        from voice_needle.route.escalate import Endpoint
+
+        endpoint = Endpoint(settings.escalate_url, settings.escalate_model or "default")
+    options: dict[str, Any] = {}
+    if chosen in ("auto", "stitch"):
+        options = {"threads": settings.threads, "cache": config.data_dir / "cache"}
+    elif chosen == "needle":
+        options = {"threads": settings.threads, "checkpoint": settings.needle_checkpoint}
+    return get_router(chosen, escalate=endpoint, **options)
+
+
+def make_recogniser(config: Config, name: str | None = None) -> Recogniser:
+    """The configured recogniser. Errors: ConfigError, ModelMissing, EngineMissing."""
+    from voice_needle.transcribe import get_recogniser
+
+    return get_recogniser(name or config.transcribe.engine, config.transcribe, data_dir=config.data_dir)
+
+
+def make_vad(settings: Listen) -> Vad:
+    """Errors: EngineMissing for Silero without faster-whisper."""
+    from voice_needle.listen.vad import make_vad as make
+
+    return make(settings.vad, mode=settings.vad_aggressiveness)
+
+
+def make_endpointer(settings: Listen) -> Endpointer:
+    return Endpointer(
+        pre_roll_ms=settings.pre_roll_ms,
+        onset_ms=settings.onset_ms,
+        end_silence_ms=settings.end_silence_ms,
+        min_speech_ms=settings.min_speech_ms,
+        max_length_ms=settings.max_utterance_ms,
+    )
+
+
+def device_name(text: str) -> str | int | None:
+    """A device as the configuration names it: `default`, an index, or a part of its name."""
+    return None if text in ("", "default") else int(text) if text.isdigit() else text
+
+
+def make_source(config: Config, clock: Clock, file: Path | None = None, *, realtime: bool = False) -> Source:
+    """The microphone, a sound file, or (file `-`) raw 16 kHz int16 from standard input.
+
+    A file is followed by silence until the source is closed. Errors: NoMicrophone, UnknownDevice, BadAudioFile.
+    """
+    channel = None if config.listen.channel == "mix" else int(config.listen.channel)
+    if file is None:
+        from voice_needle.listen.microphone import Microphone
+
+        return Microphone(device_name(config.listen.device), channel=channel)
+    from voice_needle.listen.files import FileSource, RawSource
+
+    if str(file) == "-":
+        return RawSource(channel=channel, clock=clock, realtime=realtime)
+    return FileSource(file, clock=clock, realtime=realtime, channel=channel, tail_ms=math.inf)
+
+
+def make_sink(config: Config, clock: Clock, file: Path | None = None) -> Sink:
+    """The speaker, or a WAV file on the same time line as the source. Errors: NoSpeaker, UnknownDevice, AudioError."""
+    if file is not None:
+        from voice_needle.speak.sinks import FileSink
+
+        return FileSink(file, clock=clock)
+    from voice_needle.speak.device import DeviceSink
+
+    return DeviceSink(device_name(config.speak.device))
+
+
+def make_voice(config: Config, name: str | None = None) -> Voice:
+    """The configured voice, or the one called `name`. Errors: EngineMissing, ModelMissing."""
+    from voice_needle.speak import get_voice
+
+    settings = config.speak
+    return get_voice(
+        name or settings.engine, voice=settings.voice, rate_wpm=settings.rate_wpm, models_dir=models_dir(config)
+    )
+
+
+def models_dir(config: Config) -> Path:
+    """Where `voice-needle models pull` installs."""
+    return config.data_dir / "models"
+
+
+class CountedVoice:
+    """A voice whose thinking counts as work, so that a scripted clock stands still meanwhile."""
+
+    def __init__(self, voice: Voice, workers: Workers) -> None:
+        self._voice, self._workers = voice, workers
+        self.name = voice.name
+        self.start, self.close = voice.start, voice.close
+
+    async def synthesise(self, sentence: str) -> AsyncGenerator[Samples]:
+        async with contextlib.aclosing(self._voice.synthesise(sentence)) as pieces:  # type: ignore[type-var]
+            while True:
+                with self._workers.busy():
+                    piece = await anext(pieces, None)
+                if piece is None:
+                    return
+                yield piece
+
+
+@asynccontextmanager
+async def open_assistant(
+    config: Config,
+    clock: Clock,
+    registry: Registry | None = None,
+    *,
+    input_file: Path | None = None,
+    output_file: Path | None = None,
+    realtime: bool = False,
+    trace: Trace | None = None,
+    emit: Emit = drop,
+) -> AsyncIterator[Assistant]:
+    """The whole assistant, ready to `run`. On a scripted clock the tools still live in real time: their devices are real.
+
+    Errors: those of every part; nothing stays open after one.
+    """
+    from voice_needle.assistant import Assistant, Parts
+    from voice_needle.conversation import Conversation
+    from voice_needle.speak.phrasing import Phraser
+    from voice_needle.speak.speaker import Speaker
+
+    workers = Workers()
+    async with AsyncExitStack() as stack:
+        stack.callback(workers.close)
+        source = make_source(config, clock, input_file, realtime=realtime)
+        stack.push_async_callback(source.close)
+        sink = make_sink(config, clock, output_file) if output_file or input_file is None else NullSink(clock=clock)
+        tooling = await stack.enter_async_context(open_tooling(config, RealClock(), emit, registry))
+        recogniser, router = make_recogniser(config), make_router(config)
+        stack.callback(recogniser.close)
+        speaker = Speaker(CountedVoice(make_voice(config), workers), sink)
+        stack.push_async_callback(speaker.close)
+        tools = tooling.registry.toolset()
+        await asyncio.gather(
+            speaker.start(),
+            workers.run("recogniser", recogniser.prepare, tools),
+            workers.run("router", router.prepare, tools),
+        )
+        conversation = Conversation(
+            router=router,
+            tools=tooling.registry.toolset,
+            dispatcher=tooling.dispatcher,
+            phraser=Phraser(clock),
+            workers=workers,
+            clock=clock,
+            room=config.route.room or None,
+            question_timeout_ms=config.dispatch.question_timeout_ms,
+        )
+        parts = Parts(
+            source=source,
+            vad=make_vad(config.listen),
+            endpointer=make_endpointer(config.listen),
+            recogniser=recogniser,
+            conversation=conversation,
+            speaker=speaker,
+            workers=workers,
+            clock=clock,
+        )
+        assistant = Assistant(parts, config, trace, emit)
+        ringing = asyncio.ensure_future(tooling.timers.run(assistant.ring))
+        stack.push_async_callback(_stopped, ringing)
+        for entry in tooling.dispatcher.recover():
+            assistant.tell_of(entry)
+        yield assistant
+
+
+async def _stopped(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,349 @@
+"""The assistant: five stages wired together, in the order of the path of sound.
+
+    listen      frames -> speech or not -> one utterance        (source, vad, endpointer)
+    transcribe  utterance -> words, partial while it lasts       (recogniser, in its own thread)
+    route       words -> a decision                              (conversation.decide, in the router's thread)
+    dispatch    decision -> calls -> results                     (conversation.respond, through policy and ledger)
+    speak       results -> sound                                 (speaker)
+
+One loop owns all state. The microphone is never closed: what the user says while a turn runs is a turn of its own, and
+`barge_in` decides what it does to the one before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from voice_needle.audio import FRAME_MS, Samples
+from voice_needle.barge_in import BargeIn, Verdict, has_floor
+from voice_needle.clock import Clock, ScriptedClock
+from voice_needle.config import Config
+from voice_needle.conversation import Answer, Conversation
+from voice_needle.dispatch.ledger import Entry
+from voice_needle.dispatch.timers import Ring
+from voice_needle.errors import VoiceNeedleError
+from voice_needle.events import (
+    AnswerEnded,
+    AnswerStarted,
+    Decided,
+    Decision,
+    Event,
+    Fault,
+    Heard,
+    SpeechEnded,
+    SpeechStarted,
+    TimerRang,
+    Transcript,
+    TurnCancelled,
+    Utterance,
+)
+from voice_needle.listen.endpoint import Continued, Discarded, Ended, Endpointer, Onset
+from voice_needle.listen.engine import Source, Vad
+from voice_needle.speak.speaker import Speaker, Spoken
+from voice_needle.trace import Trace
+from voice_needle.transcribe.engine import Recogniser, Stream
+from voice_needle.turn import Scope, StaleTurn, Turn, TurnState
+from voice_needle.workers import Workers
+
+log = logging.getLogger(__name__)
+
+LAST_SILENCE_MS = 1_000  # after a file's end, with nothing going on any more
+
+
+@dataclass
+class Hearing:
+    """An utterance that is still going on: its turn, the recogniser's stream, and what is known of its words so far."""
+
+    turn: Turn
+    stream: Stream | None
+    waiting: list[Samples] = field(default_factory=list)  # sound not yet given to the stream
+    fed_ms: float = 0.0
+    asked_ms: float = 0.0  # when partial words were last asked for, in sound fed
+    partial: asyncio.Task[None] | None = None
+    words: str = ""
+    decision: Decision | None = None  # for exactly `words`
+
+
+@dataclass
+class Parts:
+    """What an assistant is made of; `assembly` makes them, tests make their own."""
+
+    source: Source
+    vad: Vad
+    endpointer: Endpointer
+    recogniser: Recogniser
+    conversation: Conversation
+    speaker: Speaker
+    workers: Workers
+    clock: Clock
+
+
+class Assistant:
+    """Runs until its source ends. emit: gets every event, on the loop."""
+
+    def __init__(
+        self, parts: Parts, config: Config, trace: Trace | None = None, emit: Callable[[Event], None] | None = None
+    ) -> None:
+        self.parts, self.config = parts, config
+        self.source, self.vad, self.endpointer = parts.source, parts.vad, parts.endpointer
+        self.recogniser, self.conversation, self.speaker = parts.recogniser, parts.conversation, parts.speaker
+        self.workers, self.clock = parts.workers, parts.clock
+        self.trace = trace or Trace()
+        self.emit = emit or (lambda event: None)
+        self.barge_in = BargeIn(self.speaker, self.floor, config.barge_in, self.clock, self.emit)
+        self._turns = 0
+        self._hearing: Hearing | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.current: Turn | None = None  # the turn that acts or speaks
+
+    def floor(self) -> Turn | None:
+        """The turn that may be interrupted."""
+        return self.current if has_floor(self.current) else None
+
+    # --- listen ---
+
+    async def run(self) -> None:
+        """Listen until the source ends, then finish what was begun. Errors: those of opening the source or speaker."""
+        ended: asyncio.Event | None = getattr(self.source, "ended", None)  # a file's own sound is over; silence follows
+        silent_frames = 0
+        try:
+            async for frame in self.source.frames():
+                self.hear(frame)
+                if isinstance(self.clock, ScriptedClock):
+                    await self.workers.quiet()  # scripted time stands still while somebody thinks
+                if ended is not None and ended.is_set():
+                    silent_frames = silent_frames + 1 if self.idle else 0
+                    if silent_frames * FRAME_MS >= LAST_SILENCE_MS:
+                        break
+            for found in self.endpointer.end_now():
+                self._found(found)
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    @property
+    def idle(self) -> bool:
+        """Nobody speaks and nothing is being done."""
+        return self._hearing is None and not self._tasks
+
+    def hear(self, frame: Samples) -> None:
+        """The next (160,) frame of the microphone."""
+        heard, probability = self.barge_in.listen(frame, self.vad)
+        for found in self.endpointer.feed(heard, probability):
+            self._found(found)
+        self.barge_in.tick()
+
+    def _found(self, found: Onset | Continued | Ended | Discarded) -> None:
+        match found:
+            case Onset():
+                self._begin(found)
+            case Continued() if self._hearing is not None:
+                self._feed(self._hearing, found.frame)
+            case Ended() if self._hearing is not None:
+                hearing, self._hearing = self._hearing, None
+                self._spawn(self._take(hearing, found.utterance, found.silence_ms))
+            case Discarded():
+                self._hearing = None
+                self.barge_in.nothing_said()
+
+    def _begin(self, onset: Onset) -> None:
+        self._turns += 1
+        turn = Turn(Scope(self._turns), started_s=self.clock.monotonic())
+        self._hearing = Hearing(turn, self.recogniser.stream())
+        self._emit(SpeechStarted, turn)
+        self.barge_in.onset(turn)
+        self._feed(self._hearing, onset.pre_roll)
+
+    def _feed(self, hearing: Hearing, samples: Samples) -> None:
+        if hearing.stream is None:
+            return
+        hearing.waiting.append(samples)
+        hearing.fed_ms += len(samples) / 16.0
+        every = self.config.transcribe.partials_ms
+        idle = hearing.partial is None or hearing.partial.done()
+        if every and idle and hearing.fed_ms - hearing.asked_ms >= every:
+            hearing.asked_ms = hearing.fed_ms
+            hearing.partial = self._spawn(self._listen_ahead(hearing))
+
+    async def _listen_ahead(self, hearing: Hearing) -> None:
+        """Words while the user still speaks: they tell how long to wait for more, and whether an interruption is meant."""
+        stream, waiting = hearing.stream, hearing.waiting
+        assert stream is not None
+        hearing.waiting = []
+
+        def partial() -> Transcript:
+            for samples in waiting:
+                stream.feed(samples)
+            return stream.partial()
+
+        transcript = await self.workers.run("recogniser", partial)
+        if self._hearing is not hearing or not transcript.text or transcript.text == hearing.words:
+            return
+        decision = await self.conversation.decide(transcript, self.speaker.speaking)
+        if self._hearing is not hearing:
+            return
+        hearing.words, hearing.decision = transcript.text, decision
+        self._emit(Heard, hearing.turn, transcript=transcript, elapsed_ms=0.0)
+        self._wait_for_more(decision)
+        self.barge_in.words(transcript, decision, final=False)
+
+    def _wait_for_more(self, decision: Decision) -> None:
+        """Semantic endpointing: a whole request needs little silence after it, half of one needs more."""
+        listen = self.config.listen
+        if not decision.complete:
+            self.endpointer.expect_more(listen.incomplete_silence_ms)
+        elif decision.calls and not decision.question:
+            self.endpointer.end_after(listen.complete_silence_ms)
+
+    # --- one turn ---
+
+    async def _take(self, hearing: Hearing, utterance: Utterance, silence_ms: float) -> None:
+        turn, started = hearing.turn, time.perf_counter()
+        turn.speech_ms, turn.silence_ms = utterance.speech_end_ms - utterance.speech_start_ms, silence_ms
+        turn.ms |= {"speech": turn.speech_ms, "endpoint": silence_ms}
+        self._emit(SpeechEnded, turn, duration_ms=turn.speech_ms, silence_ms=silence_ms)
+        try:
+            transcript = await self._transcribe(turn, hearing, utterance)
+            decision = await self._decide(turn, hearing, transcript)
+            verdict = self.barge_in.words(transcript, decision, final=True)
+            if verdict is Verdict.RESUME:
+                return
+            if verdict is not Verdict.NONE and self.current is not None:
+                self._interrupt(self.current, verdict)
+            self.current = turn
+            answer = await turn.scope.spawn(self.conversation.respond(turn, transcript, decision))
+            turn.ms["response"] = silence_ms + (time.perf_counter() - started) * 1000
+            await self._answer(turn, answer)
+        except (StaleTurn, asyncio.CancelledError):
+            turn.state = TurnState.CANCELLED
+        except VoiceNeedleError as error:
+            await self._report(turn, error)
+        finally:
+            if self.current is turn:
+                self.current = None
+            self.trace.write(turn, self.clock.now())
+
+    async def _transcribe(self, turn: Turn, hearing: Hearing, utterance: Utterance) -> Transcript:
+        turn.state = TurnState.TRANSCRIBING
+        started = time.perf_counter()
+        transcript = await self.workers.run("recogniser", self.recogniser.transcribe, utterance)
+        turn.transcript = transcript
+        turn.ms["transcribe"] = (time.perf_counter() - started) * 1000
+        self._emit(Heard, turn, transcript=transcript, elapsed_ms=turn.ms["transcribe"])
+        return transcript
+
+    async def _decide(self, turn: Turn, hearing: Hearing, transcript: Transcript) -> Decision:
+        turn.state = TurnState.DECIDING
+        started = time.perf_counter()
+        early = hearing.decision if hearing.words == transcript.text and transcript.confidence > 0.5 else None
+        decision = early or await self.conversation.decide(transcript, self.speaker.speaking)
+        turn.ms["route"] = (time.perf_counter() - started) * 1000
+        self._emit(Decided, turn, decision=decision, elapsed_ms=turn.ms["route"])
+        return decision
+
+    def _interrupt(self, turn: Turn, verdict: Verdict) -> None:
+        """Take the floor from `turn`: its speech stops, its calls end as their policies say."""
+        turn.interrupted_by = verdict.value
+        self.conversation.dispatcher.cancel(turn.number)
+        turn.scope.cancel(verdict.value)
+        self._emit(TurnCancelled, turn, reason=verdict.value)
+
+    async def _answer(self, turn: Turn, answer: Answer) -> None:
+        turn.scope.check()
+        turn.state = TurnState.ANSWERING
+        if answer.text:
+            self._emit(AnswerStarted, turn, text=answer.text)
+            await turn.scope.spawn(self._say(turn, answer.text))
+        elif answer.tone and self.config.speak.earcons:
+            await turn.scope.spawn(self.speaker.tone(answer.tone))
+        turn.state = TurnState.ENDED
+
+    async def _say(self, turn: Turn, text: str) -> None:
+        started = time.perf_counter()
+
+        def began() -> None:
+            turn.ms["voice"] = (time.perf_counter() - started) * 1000
+            turn.ms["response"] = turn.ms.get("response", 0.0) + turn.ms["voice"]
+
+        spoken = Spoken(unsaid=text)
+        try:
+            spoken = await self.speaker.say(text, on_start=began)
+        except asyncio.CancelledError:
+            spoken = self.speaker.stop()
+            raise
+        finally:
+            turn.said, turn.unsaid = spoken.said, spoken.unsaid
+            self.conversation.memory.last_unsaid = spoken.unsaid
+            self._emit(AnswerEnded, turn, said=spoken.said, unsaid=spoken.unsaid, played_ms=spoken.played_ms)
+
+    # --- what is not asked for ---
+
+    async def announce(self, text: str, tone: str = "attention") -> None:
+        """Say something of our own accord: a timer that rings, a fault. Waits for its turn to speak."""
+        while self.current is not None or self._hearing is not None:
+            await self.clock.sleep(0.2)
+        self._turns += 1
+        turn = self.current = Turn(Scope(self._turns), started_s=self.clock.monotonic(), answer=text)
+        try:
+            if tone and self.config.speak.earcons:
+                await self.speaker.tone(tone)
+            await self._answer(turn, Answer(text))
+        except (StaleTurn, asyncio.CancelledError):
+            turn.state = TurnState.CANCELLED
+        finally:
+            if self.current is turn:
+                self.current = None
+            self.trace.write(turn, self.clock.now())
+
+    async def ring(self, ring: Ring) -> None:
+        """A timer is due; it has rung when this returns."""
+        self.emit(TimerRang(self._turns, self.clock.monotonic() * 1000, ring.label, ring.due))
+        await self.announce(rung(ring))
+
+    def tell_of(self, entry: Entry) -> None:
+        """A call that a power cut left open: say so once, and never do it again by ourselves."""
+
+        async def tell() -> None:
+            what = self.conversation.phraser.request(entry.call, self.conversation.tools())
+            await self.announce(
+                f"The power went while I was asked to {what}. I do not know whether it happened: please check."
+            )
+            await self.conversation.dispatcher.told(entry)
+
+        self._spawn(tell())
+
+    async def _report(self, turn: Turn, error: VoiceNeedleError) -> None:
+        log.error("%s", error)
+        self.emit(Fault(turn.number, self.clock.monotonic() * 1000, type(error).__name__, error.spoken, error.fix))
+        with contextlib.suppress(StaleTurn, asyncio.CancelledError, VoiceNeedleError):
+            await self._answer(turn, Answer(error.spoken, tone="error"))
+
+    # --- plumbing ---
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _emit(self, kind: type[Event], turn: Turn, **values: object) -> None:
+        self.emit(kind(turn=turn.number, at_ms=self.clock.monotonic() * 1000, **values))
+
+
+def rung(ring: Ring) -> str:
+    """What is said when a timer, an alarm or a reminder is due."""
+    late = f" It was due at {ring.due:%H:%M}, while I was off." if ring.late else ""
+    match ring.kind:
+        case "reminder":
+            return f"A reminder: {ring.label}.{late}"
+        case "alarm":
+            return (f"Your alarm: {ring.label}." if ring.label else "Your alarm.") + late
+    return (f"Your {ring.label} timer is done." if ring.label else "Your timer is done.") + late
