@@ -85,7 +85,7 @@ def find_device(wanted: str | int | None, direction: Direction) -> SoundDevice:
     if not usable:
         missing = NoMicrophone if direction == "input" else NoSpeaker
         raise missing(f"there is no sound {direction} device")
-    if wanted is None or wanted == "":
+    if wanted in (None, "", "default"):
         sd = portaudio()
         chosen = sd.default.device[0 if direction == "input" else 1]
         return next((device for device in usable if device.index == chosen), usable[0])

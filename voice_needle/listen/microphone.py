@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
+from typing import Any
 
 from voice_needle.audio import FRAME_MS, Samples
 from voice_needle.errors import DeviceLost
 from voice_needle.listen.resample import Framer, Resampler
 from voice_needle.ring import Ring
-from voice_needle.sound_devices import DeviceStream
+from voice_needle.sound_devices import DeviceStream, list_devices
 from voice_needle.sound_link import DeviceLink
 
 
@@ -109,3 +111,8 @@ class Microphone:
         self._closed = True
         self._wake.set()
         await self._link.close()
+
+
+def sound_devices() -> list[dict[str, Any]]:
+    """Every sound device: index, name, inputs and outputs (channels), rate_hz, default. Errors: EngineMissing, AudioError."""
+    return [asdict(device) for device in list_devices()]

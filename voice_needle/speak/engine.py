@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from voice_needle.audio import Samples
@@ -17,8 +17,8 @@ class Voice(Protocol):
         """Start the process and speak nothing, so that the first sentence is not the slow one. Errors: EngineMissing, ModelMissing."""
         ...
 
-    def synthesise(self, sentence: str) -> AsyncIterator[Samples]:
-        """Sound of one sentence at 16 kHz, piece by piece. Closing the iterator stops the synthesis at once.
+    def synthesise(self, sentence: str) -> AsyncGenerator[Samples, None]:
+        """Sound of one sentence at 16 kHz, piece by piece. Closing the generator stops the synthesis at once.
 
         Errors: EngineFailed.
         """

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator
-from typing import ClassVar
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import numpy as np
 
@@ -64,9 +63,9 @@ async def wav_pieces(stream: asyncio.StreamReader, name: str) -> AsyncIterator[S
 class ProcessVoice:
     """A voice that is one process a sentence: what espeak-ng and flite share."""
 
-    name: ClassVar[str]
-    program: ClassVar[str]
-    package: ClassVar[str]  # of Debian
+    name: str
+    program: str
+    package: str  # of Debian
 
     def __init__(self) -> None:
         self._running: set[asyncio.subprocess.Process] = set()
@@ -102,8 +101,8 @@ class ProcessVoice:
     def _prepare_next(self) -> None:
         """Called when the first sound is out: time to get ready for the next sentence."""
 
-    async def synthesise(self, sentence: str) -> AsyncIterator[Samples]:
-        """Sound of one sentence at 16 kHz, as it is made. Closing the iterator kills the process. Errors: EngineFailed."""
+    async def synthesise(self, sentence: str) -> AsyncGenerator[Samples, None]:
+        """Sound of one sentence at 16 kHz, as it is made. Closing the generator kills the process. Errors: EngineFailed."""
         if not sentence.strip():
             return
         process = await self._process_for(sentence)

@@ -1,134 +1,185 @@
-"""The speaker: 20 ms blocks to a sound card, with ducking and silence within one block, and the truth about what was heard.
-
-The audio callback takes blocks from a bounded queue; times are the device's own, its latency included, so "finished" and
-"heard" mean what came out of the speaker, not what was handed over. Unplugged, the answer in progress fails with DeviceLost
-and the next one plays when the device is back.
-"""
+"""Says an answer: its sentences through a voice into a sink, one being heard while the next is made; and what was heard of it."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
+import re
 from collections.abc import Callable
-from typing import Any
+from contextlib import aclosing
+from dataclasses import dataclass
 
-import numpy as np
+from voice_needle.audio import SAMPLE_RATE_HZ, to_ms
+from voice_needle.errors import EngineFailed
+from voice_needle.speak.earcons import earcon
+from voice_needle.speak.engine import Voice
+from voice_needle.speak.sentences import split_sentences
+from voice_needle.speak.sinks import Sink, Tap
 
-from voice_needle.audio import BLOCK_MS, BLOCK_SAMPLES, SAMPLE_RATE_HZ, Samples
-from voice_needle.errors import DeviceLost
-from voice_needle.sound_link import DeviceLink
-from voice_needle.speak.sinks import QueueSink
+CHARACTERS_PER_S = 14.0  # of a sentence whose sound is not complete yet
 
 
-class Speaker(QueueSink):
-    """A sound card's output.
+@dataclass(frozen=True)
+class Spoken:
+    """What became of an answer. said: the words that left the speaker; unsaid: the rest; played_ms: how much sound that was."""
 
-    device: part of its name, or its index; None: the system's default. rate_hz: None means 16 kHz where the device takes it, else
-    its own rate, resampled. channels: None means as few as it takes; each gets the same sound. latency_ms: how much the device
-    may buffer: less stops sooner, more survives a busy machine. queue_ms: how much may wait before it. lost_after_ms,
-    retry_ms, on_lost, on_back, blocking: as for the microphone.
-    """
+    said: str = ""
+    unsaid: str = ""
+    played_ms: float = 0.0
 
-    def __init__(
-        self,
-        device: str | int | None = None,
-        *,
-        rate_hz: int | None = None,
-        channels: int | None = None,
-        latency_ms: float = 40.0,
-        queue_ms: float = 2_000.0,
-        lost_after_ms: float = 1_000.0,
-        retry_ms: float = 1_000.0,
-        blocking: bool = False,
-        on_lost: Callable[[DeviceLost], None] | None = None,
-        on_back: Callable[[], None] | None = None,
-    ) -> None:
-        super().__init__(queue_ms=queue_ms)
-        self.name = "speaker" if device is None else str(device)
-        self._report_lost, self._report_back = on_lost, on_back
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._marks: deque[tuple[float, int]] = deque(maxlen=500)  # (device time, position) at each block's end
-        self._heard = 0
-        self._wait: asyncio.TimerHandle | None = None
-        self._rate_changer: Any = None
-        self._spare: Samples = np.empty(0, np.int16)
-        self._link = DeviceLink(
-            device, "output", self._on_block, self._prepare, rate_hz=rate_hz, channels=channels, block_ms=BLOCK_MS,
-            latency_ms=latency_ms, lost_after_ms=lost_after_ms, retry_ms=retry_ms, blocking=blocking,
-            on_lost=self._lost, on_back=self._back,
-        )  # fmt: skip
+
+@dataclass
+class _Piece:
+    """A sentence and where its sound lies in the sink, in samples."""
+
+    text: str
+    start: int | None = None
+    end: int | None = None  # known when all of it is queued
+
+
+class _Answer:
+    """Follows one answer's sentences through the sink."""
+
+    def __init__(self, sentences: list[str]) -> None:
+        self.pieces = [_Piece(sentence) for sentence in sentences]
+
+    def spoken(self, heard: int) -> Spoken:
+        """What was said when the sink had played up to `heard`."""
+        said: list[str] = []
+        unsaid: list[str] = []
+        played = 0
+        for piece in self.pieces:
+            words = piece.text.split()
+            count = _words_heard(piece, words, heard)
+            said += words[:count]
+            unsaid += words[count:]
+            if piece.start is not None:
+                played += max(0, min(heard, piece.end if piece.end is not None else heard) - piece.start)
+        return Spoken(" ".join(said), " ".join(unsaid), to_ms(played))
+
+
+def _words_heard(piece: _Piece, words: list[str], heard: int) -> int:
+    """How many words of a sentence are over at `heard`: by their share of its letters, a pause counting as two."""
+    if piece.start is None or heard <= piece.start:
+        return 0
+    if piece.end is not None and heard >= piece.end:
+        return len(words)
+    weights = [len(word) + (2 if re.search(r"[,;:]$", word) else 1) for word in words]
+    guess = int(sum(weights) / CHARACTERS_PER_S * SAMPLE_RATE_HZ)
+    length = piece.end - piece.start if piece.end is not None else guess
+    share = (heard - piece.start) / max(1, length) * sum(weights)
+    count = 0
+    while count < len(words) - 1 and sum(weights[: count + 1]) <= share:
+        count += 1
+    return count
+
+
+class Speaker:
+    """A voice and the sink that it speaks into. One answer at a time."""
+
+    def __init__(self, voice: Voice, sink: Sink) -> None:
+        self.voice, self.sink = voice, sink
+        self._answer: _Answer | None = None
+        self._playing = 0
 
     async def start(self) -> None:
-        """Errors: NoSpeaker, UnknownDevice, AudioError."""
-        self._loop = asyncio.get_running_loop()
-        await self._link.open()
-
-    def _prepare(self, rate_hz: int, channels: int) -> None:
-        self._rate_changer = None
-        self._spare = np.empty(0, np.int16)
-        if rate_hz != SAMPLE_RATE_HZ:
-            import soxr
-
-            self._rate_changer = soxr.ResampleStream(SAMPLE_RATE_HZ, rate_hz, 1, dtype="int16", quality="MQ")
-
-    def _on_block(self, out: Samples, time_s: float, xrun: bool) -> None:
-        """In the audio thread: take a block, hand it to the device, tell the loop."""
-        self.underruns += xrun
-        if self._rate_changer is None:
-            block, taken = self._queue.take(len(out))
-            out[:] = block[:, np.newaxis]
-            self._report(block, taken, time_s)
-            return
-        while len(self._spare) < len(out):
-            block, taken = self._queue.take(BLOCK_SAMPLES)
-            self._report(block, taken, time_s)
-            self._spare = np.concatenate([self._spare, self._rate_changer.resample_chunk(block)])
-        out[:] = self._spare[: len(out), np.newaxis]
-        self._spare = self._spare[len(out) :]
-
-    def _report(self, block: Samples, taken: int, time_s: float) -> None:
-        if taken:
-            self._marks.append((time_s + taken / SAMPLE_RATE_HZ, self._queue.read))
-        if (taken or self._taps) and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._played, block, time_s)
-
-    def _played(self, block: Samples, device_time_s: float) -> None:
-        super()._played(block, device_time_s)
-        if self._wait is None and self._marks and not self._queue.waiting:
-            self._check_end()
-
-    def _check_end(self) -> None:
-        """The queue is empty: wake whoever drains when the device's clock passes the last sample."""
-        self._wait = None
-        stream = self._link.stream
-        self._moved.set()
-        if stream is None or self._loop is None or self.heard >= self._queue.read or not self._marks:
-            return
-        left_s = max(0.002, self._marks[-1][0] - stream.time_s)
-        self._wait = self._loop.call_later(left_s, self._check_end)
+        """Open the sink and warm the voice. Errors: NoSpeaker, UnknownDevice, EngineMissing, ModelMissing."""
+        await self.sink.start()
+        await self.voice.start()
 
     @property
-    def heard(self) -> int:
-        stream = self._link.stream
-        now = stream.time_s if stream is not None else float("inf")
-        while self._marks and self._marks[0][0] <= now:
-            self._heard = self._marks.popleft()[1]
-        return self._heard
+    def speaking(self) -> bool:
+        """Something is being played, or paused."""
+        return self._playing > 0
 
-    def _lost(self, error: DeviceLost) -> None:
-        self._error = error
-        self._queue.flush()
-        self._moved.set()
-        if self._report_lost is not None:
-            self._report_lost(error)
+    async def say(self, text: str, *, on_start: Callable[[], None] | None = None) -> Spoken:
+        """Say it, and return when the last of it has left the speaker, or it was stopped.
 
-    def _back(self) -> None:
-        self._error = None
-        if self._report_back is not None:
-            self._report_back()
+        on_start: called when the first sound is handed to the sink. Cancelled, it stops at once; `stop` then tells what was
+        said. Errors: EngineFailed, DeviceLost.
+        """
+        answer = self._answer = _Answer(split_sentences(text))
+        began = False
+
+        def begin() -> None:
+            nonlocal began
+            if not began:
+                began = True
+                self._playing += 1
+                if on_start is not None:
+                    on_start()
+
+        try:
+            for piece in answer.pieces:
+                if not await self._sentence(piece, begin):
+                    break
+            await self.sink.drain()
+        except BaseException:
+            if self._answer is answer:
+                self._halt()
+            raise
+        finally:
+            self._playing -= began
+        if self._answer is not answer:  # stopped meanwhile
+            return self._stopped
+        self._answer = None
+        return answer.spoken(self.sink.queued)
+
+    async def _sentence(self, piece: _Piece, begin: Callable[[], None]) -> bool:
+        """Queue one sentence. False: it was flushed. A voice that fails before its first sound is tried once more."""
+        for attempt in (1, 2):
+            try:
+                async with aclosing(self.voice.synthesise(piece.text)) as sound:
+                    async for samples in sound:
+                        if piece.start is None:
+                            piece.start = self.sink.queued
+                        begin()
+                        if not await self.sink.play(samples):
+                            return False
+                break
+            except EngineFailed:
+                if attempt == 2 or piece.start is not None:
+                    raise
+        piece.end = self.sink.queued
+        return True
+
+    async def tone(self, name: str) -> None:
+        """Play an earcon to its end. Errors: ConfigError for an unknown name, DeviceLost."""
+        self._playing += 1
+        try:
+            if await self.sink.play(earcon(name)):
+                await self.sink.drain()
+        finally:
+            self._playing -= 1
+
+    def stop(self) -> Spoken:
+        """Silence within one block, and what was said until then; of the last answer, if it is over already."""
+        if self._answer is not None:
+            self._halt()
+        return self._stopped
+
+    _stopped = Spoken()
+
+    def _halt(self) -> None:
+        answer, self._answer = self._answer, None
+        stopped_at = self.sink.flush()
+        if answer is not None:
+            self._stopped = answer.spoken(stopped_at)
+
+    def duck(self, db: float) -> None:
+        """`db` decibels quieter within one block; 0 restores."""
+        self.sink.duck(db)
+
+    def pause(self) -> None:
+        """Silence within one block; `resume` goes on with the next word."""
+        self.sink.pause()
+
+    def resume(self) -> None:
+        self.sink.resume()
+
+    def add_tap(self, tap: Tap) -> None:
+        """Give every played block, with its device time, to `tap`: the reference of echo cancellation."""
+        self.sink.add_tap(tap)
 
     async def close(self) -> None:
-        if self._wait is not None:
-            self._wait.cancel()
-        self._moved.set()
-        await self._link.close()
+        self.stop()
+        await self.voice.close()
+        await self.sink.close()
