@@ -109,9 +109,11 @@ class Registry:
         stamps = _stamps(self._folders)
         plugins: dict[str, Manifest] = {}
         problems: dict[str, list[Problem]] = {}
+        present: set[str] = set()
         for folder in stamps:
             found, mistakes = self._cache.load(folder)
             name = found.plugin if found else _claimed_name(folder)
+            present.add(name)
             if not self._wanted(name):
                 continue
             plugins.pop(name, None)
@@ -121,7 +123,7 @@ class Registry:
             if mistakes:
                 problems[name] = mistakes
         cross = _across(plugins)
-        unknown = self._unknown_names(plugins, problems)
+        unknown = self._unknown_names(present)
         flat = [problem for mistakes in problems.values() for problem in mistakes]
         self._loaded = _Loaded(plugins, (*flat, *cross, *unknown), stamps)
         self._found_at_run_time = {k: v for k, v in self._found_at_run_time.items() if k in plugins}
@@ -146,13 +148,13 @@ class Registry:
     def _wanted(self, name: str) -> bool:
         return name not in self._disabled and (self._enabled is None or name in self._enabled)
 
-    def _unknown_names(self, plugins: Mapping[str, Manifest], broken: Mapping[str, Any]) -> list[Problem]:
-        names = [*plugins, *broken]
-        wanted = sorted(self._enabled or ())
+    def _unknown_names(self, present: set[str]) -> list[Problem]:
         return [
-            Problem(Path("plugins"), 1, f"no plugin is called '{name}', but it is enabled", nearest(name, names))
-            for name in wanted
-            if name not in names and name not in self._disabled
+            Problem(
+                Path("plugins"), 1, f"no plugin is called '{name}', but it is enabled", nearest(name, sorted(present))
+            )
+            for name in sorted(self._enabled or ())
+            if name not in present
         ]
 
     def _rebuild(self) -> bool:

@@ -124,7 +124,8 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         if mode == "slow":
             self.server.gate.wait(10)
         if mode == "drops":
-            self.connection.close()
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
             return
         answer = {"state": "on" if mode != "lies" else "off", "old": {"state": "off"}}
         text = b"<html>" if mode == "garbage" else json.dumps(answer).encode()
@@ -141,7 +142,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def service() -> Iterator[Service]:
     with Service() as service:
-        threading.Thread(target=service.serve_forever, daemon=True).start()
+        threading.Thread(target=service.serve_forever, args=(0.02,), daemon=True).start()
         yield service
         service.gate.set()
         service.shutdown()

@@ -28,9 +28,10 @@ from voice_needle.plugin import Context, Result
 from voice_needle.tools import Confirm, Policy, Risk, Say, Tool
 
 try:
+    import httpx
     from mcp import ClientSession, McpError, StdioServerParameters
     from mcp.client.stdio import stdio_client
-    from mcp.client.streamable_http import streamablehttp_client
+    from mcp.client.streamable_http import streamable_http_client
     from mcp.types import TextContent
 except ImportError as missing:  # pragma: no cover
     raise EngineMissing("MCP servers need the MCP SDK", fix="pip install 'voice-needle[mcp]'") from missing
@@ -83,7 +84,10 @@ class Server:
         filler = Filler(self._context, {})
         if "url" in declared:
             headers = {name: filler.text(value) for name, value in (declared.get("headers") or {}).items()}
-            async with streamablehttp_client(filler.text(declared["url"]), headers=headers) as (read, write, _):
+            async with (
+                httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(30.0, read=_LONGEST_CALL_S)) as client,
+                streamable_http_client(filler.text(declared["url"]), http_client=client) as (read, write, _),
+            ):
                 yield read, write
             return
         argv = [filler.text(part) for part in declared.get("command") or ()]

@@ -27,16 +27,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
 from voice_needle.dispatch.handlers.template import Filler, as_text, pick
 from voice_needle.dispatch.watch import Watch
-from voice_needle.errors import EngineMissing, ToolFailed, ToolUnconfirmed, ToolUnreachable
+from voice_needle.errors import ToolFailed, ToolUnconfirmed, ToolUnreachable
 from voice_needle.plugin import Context, Result
-
-try:
-    import paho.mqtt.client as paho
-    from paho.mqtt.enums import CallbackAPIVersion
-except ImportError as missing:  # pragma: no cover
-    raise EngineMissing("MQTT needs paho-mqtt", fix="pip install 'voice-needle[home]'") from missing
 
 _CONNECT_S = 5.0
 _KEEPALIVE_S = 30
@@ -71,9 +68,8 @@ class Brokers:
         return await _confirmed(connection, how, expect, filler, declared.get("result") or {}, watch)
 
     async def close(self) -> None:
-        for connection in self._connections.values():
-            connection.close()
-        self._connections.clear()
+        connections, self._connections = list(self._connections.values()), {}
+        await asyncio.gather(*(asyncio.to_thread(connection.close) for connection in connections))
 
 
 async def _confirmed(
@@ -237,6 +233,7 @@ class Connection:
             listener(payload, retained)
 
     def close(self) -> None:
+        """Blocks until paho's thread has ended."""
         self._client.disconnect()
         self._client.loop_stop()
 

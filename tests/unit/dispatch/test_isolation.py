@@ -1,0 +1,127 @@
+"""Plugins in a process of their own: crashing, hanging and greedy ones hurt nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from dispatch_desk import Desk, until
+
+from voice_needle.events import Call, Status
+from voice_needle.secrets import Secrets
+
+MANIFEST = """
+isolation: process
+limits: {memory_mb: 400}
+settings: {token: {secret: t, required: false}}
+tools:
+  act:
+    description: Act.
+    parameters: {how: {type: string}}
+    handler: {python: "handlers.py:act"}
+    policy: {confirm: never, timeout_ms: 4000, on_barge_in: cancel, requires: [willing]}
+"""
+HANDLERS = """
+import asyncio, os, time
+from datetime import timedelta
+from voice_needle.errors import ToolRefused
+from voice_needle.plugin import Result
+
+async def setup(ctx):
+    ctx.state["count"] = 0
+    print("this must not be taken for an answer")
+
+def condition_willing(ctx):
+    return None
+
+async def vocabularies(ctx):
+    return {}
+
+async def act(ctx, how):
+    ctx.state["count"] += 1
+    if how == "exit": os._exit(7)
+    if how == "abort": os.abort()
+    if how == "hang": time.sleep(3600)
+    if how == "wait": await asyncio.sleep(3600)
+    if how == "eat":
+        held = bytearray(2 << 30)
+        return Result(held=len(held))
+    if how == "refuse": raise ToolRefused("no", spoken="Not while the oven is hot.")
+    if how == "raise": raise ValueError("boom")
+    if how == "timer": ctx.timers.add(ctx.clock.now() + timedelta(hours=1), "tea")
+    return Result(pid=os.getpid(), count=ctx.state["count"], call=ctx.call_id, room=ctx.room, token=ctx.settings["token"])
+"""
+
+
+def home(desk: Desk, timeout_ms: int = 4000) -> Desk:
+    desk.plugin("x", MANIFEST.replace("4000", str(timeout_ms)), HANDLERS)
+    return desk.open()
+
+
+async def act(desk: Desk, how: str) -> tuple[Status, dict[str, object], str]:
+    (result,) = await desk.do(Call("act", {"how": how}), room="hall")
+    return result.status, dict(result.values), result.error
+
+
+async def test_it_runs_elsewhere_and_keeps_its_state(desk: Desk) -> None:
+    desk.secrets = Secrets({"t": "hunter2"})
+    home(desk)
+    first, second = (await act(desk, "go"))[1], (await act(desk, "go"))[1]
+    assert first["pid"] == second["pid"] != os.getpid() and (first["count"], second["count"]) == (1, 2)
+    assert (first["call"], first["room"], first["token"]) == (f"{desk.ledger.uid}-1", "hall", "hunter2")
+
+
+async def test_a_crash_is_told_and_the_next_call_works(desk: Desk) -> None:
+    home(desk)
+    for how in ("exit", "abort"):
+        assert (await act(desk, how))[0] is Status.TIMEOUT  # whether it happened is unknown
+    status, values, _ = await act(desk, "go")
+    assert status is Status.OK and values["count"] == 1
+
+
+async def test_errors_cross_over_with_their_sentence(desk: Desk) -> None:
+    home(desk)
+    assert await act(desk, "refuse") == (Status.REFUSED, {}, "Not while the oven is hot.")
+    assert (await act(desk, "raise"))[0] is Status.FAILED
+    assert (await act(desk, "go"))[1]["count"] == 3
+
+
+async def test_memory_is_limited(desk: Desk) -> None:
+    home(desk)
+    assert (await act(desk, "eat"))[0] is Status.FAILED
+    assert (await act(desk, "go"))[0] is Status.OK
+
+
+async def test_a_handler_that_hangs_is_killed_with_its_process(desk: Desk) -> None:
+    home(desk)
+    pid = int(str((await act(desk, "go"))[1]["pid"]))
+    desk.plugin("x", MANIFEST.replace("4000", "300"), HANDLERS)
+    desk.registry.reload()  # the same process, a shorter limit
+    assert (await act(desk, "hang"))[0] is Status.TIMEOUT
+    await until(lambda: not os.path.exists(f"/proc/{pid}"))
+    status, values, _ = await act(desk, "go")
+    assert status is Status.OK and values["pid"] != pid
+
+
+async def test_a_handler_that_lets_go_keeps_its_process(desk: Desk) -> None:
+    home(desk)
+    pid = (await act(desk, "go"))[1]["pid"]
+    doing = asyncio.ensure_future(act(desk, "wait"))
+    await until(lambda: desk.kinds().count("CallStarted") == 2)
+    desk.dispatcher.cancel(0)
+    assert (await doing)[0] is Status.CANCELLED
+    status, values, _ = await act(desk, "go")
+    assert status is Status.OK and values["pid"] == pid
+
+
+async def test_timers_set_there_are_seen_here(desk: Desk) -> None:
+    home(desk)
+    assert (await act(desk, "timer"))[0] is Status.OK
+    assert [label for _, _, label, _ in desk.timers.pending()] == ["tea"]
+
+
+async def test_nothing_is_left_running(desk: Desk) -> None:
+    home(desk)
+    pid = (await act(desk, "go"))[1]["pid"]
+    await desk.hosts.close()
+    await until(lambda: not os.path.exists(f"/proc/{pid}"))
