@@ -13,8 +13,8 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -62,7 +62,7 @@ class EscalateRouter:
         try:
             answer = self._ask(transcript.text, tools, context)
             calls = _calls(answer, names)
-        except (OSError, URLError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, HTTPException) as problem:
             _LOG.warning("the local endpoint did not help: %s", problem)
             return Decision(reason=f"escalation failed: {type(problem).__name__}", router=self.name)
         elapsed = (time.perf_counter() - started) * 1000

@@ -171,7 +171,8 @@ class _Sentence:
         rivals = [c for c in clauses[1:] if c.rank == first.rank and not _same(c.calls, first.calls)]
         if not rivals or first.question:
             return first
-        tools = tuple(dict.fromkeys(c.calls[0].tool for c in (first, *rivals)))
+        named = {c.calls[0].tool for c in (first, *rivals)}
+        tools = tuple(name for name in self._tools if name in named)
         if len(tools) == 1:  # one tool, two ways to part open words: the one with the shorter tail
             return min((first, *rivals), key=lambda c: len(list(c.calls[0].evidence.values())[-1].split()))
         return replace(first, calls=(), question=Question(tools[0], "", "ambiguous", " ".join(words), tools))

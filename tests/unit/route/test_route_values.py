@@ -233,11 +233,8 @@ def test_nothing_is_clamped(number: int, low: int, span: int) -> None:
 
 def _spell(number: int) -> str:
     """British number words, written here from the grammar so that the reader is not tested against itself."""
-    ones = (
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split(
-            " "
-        )
-    )
+    ones = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    ones += ["thirteen", "fourteen", "fifteen", "sixteen"]
     ones += ["seventeen", "eighteen", "nineteen"]
     tens = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
     if number < 20:
