@@ -119,7 +119,7 @@ def test_bm25_finds_the_tool_and_its_values() -> None:
 
 
 class _Answering(http.server.BaseHTTPRequestHandler):
-    answer: Any = {}
+    answer: ClassVar[Any] = {}
     seen: ClassVar[list[dict[str, Any]]] = []
 
     def do_POST(self) -> None:
