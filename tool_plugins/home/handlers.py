@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from voice_needle.errors import ToolFailed, ToolRefused
 from voice_needle.plugin import Context, Result
 
 from . import speech
 from .broker import Address, Broker
-from .devices import State
-from .house import EVERYWHERE, Change, House
-from .outcome import carried_out
+from .devices import Device, State, alike, number
+from .house import Change, House, device_value
+from .outcome import NEVER_RESTORED, carried_out, spoken_name
 
 _FIRST_LOOK_S = 1.5
+_COLOURS = {
+    "red": (0, 100), "orange": (30, 100), "yellow": (55, 100), "green": (120, 100), "turquoise": (170, 100), "blue": (230, 100),
+    "purple": (275, 100), "pink": (325, 60),
+}  # fmt: skip
+_KELVIN = {"candle": 2000, "warm": 2700, "neutral": 4000, "cool": 5000, "daylight": 6500}
+_SPEEDS = {"low": 33, "medium": 66, "high": 100}
+_KINDS = {"light": "level", "cover": "position", "plug": "on"}
 
 
 async def setup(ctx: Context) -> None:
@@ -21,7 +30,7 @@ async def setup(ctx: Context) -> None:
     settings = ctx.settings
     house = House(
         ctx.log,
-        ctx.state.get("rooms") or speech.declared_rooms(),
+        speech.declared_rooms(),
         settings.get("places") or {},
         z2m_base=str(settings.get("zigbee2mqtt_topic") or "zigbee2mqtt"),
         discovery_prefix=str(settings.get("discovery_prefix") or "homeassistant"),
@@ -41,33 +50,328 @@ async def setup(ctx: Context) -> None:
 
 
 async def teardown(ctx: Context) -> None:
-    broker = _house(ctx).broker
+    broker = the_house(ctx).broker
     if broker is not None:
         await broker.close()
 
 
 async def vocabularies(ctx: Context) -> Mapping[str, Mapping[str, list[str]]]:
-    """Rooms and devices that were found."""
-    return speech.found(_house(ctx).devices)
+    """Rooms, devices, doors and scenes that were found."""
+    return speech.found(the_house(ctx).devices)
 
 
-def _house(ctx: Context) -> House:
+def the_house(ctx: Context) -> House:
     house: House = ctx.state["house"]
     return house
 
 
-async def _all(ctx: Context, kind: str | tuple[str, ...], room: str, wanted: State, **values: Any) -> Result:
-    """Make every device of a kind in a room so."""
-    house = _house(ctx)
+async def ready(ctx: Context) -> House:
+    """The house, its broker answering. Errors: ToolUnreachable."""
+    house = the_house(ctx)
     await house.ready()
-    devices = [d for d in house.select(kind, room) if all(d.can(key) for key in wanted)]
-    if not devices:
-        return Result.not_found()
-    return await carried_out(house, [Change(device, dict(wanted)) for device in devices], **values)
+    return house
+
+
+def _named(house: House, value: str, *keys: str) -> Device | None:
+    """A device by name. Errors: ToolRefused where it cannot do that."""
+    device = house.named(value)
+    if device is not None and not all(device.can(key) for key in keys):
+        name = spoken_name(device.name)
+        raise ToolRefused(f"{name} cannot set {keys}", spoken=f"The {name} cannot do that.")
+    return device
+
+
+async def _set_lights(ctx: Context, room: str, wanted: State) -> Result:
+    house = await ready(ctx)
+    lamps = [lamp for lamp in house.select("light", room) if all(lamp.can(key) for key in wanted)]
+    if not lamps:
+        return _no_light(house, room)
+    what = speech.subject("light", "lights", room, len(lamps))
+    return await carried_out(house, [Change(lamp, dict(wanted)) for lamp in lamps], what=what)
+
+
+def _no_light(house: House, room: str) -> Result:
+    """Errors: ToolRefused where there are lamps, but none can do it."""
+    if house.select("light", room):
+        place = speech.place(room)
+        raise ToolRefused(f"no light {place} can do that", spoken=f"No light {place} can do that.")
+    return Result.not_found(place=speech.place(room))
 
 
 # --- lights ----------------------------------------------------------------------------------------------------------
 
 
 async def light_switch(ctx: Context, room: str, state: str) -> Result:
-    return await _all(ctx, "light", room, {"on": state == "on"}, place=speech.place(room))
+    return await _set_lights(ctx, room, {"on": state == "on"})
+
+
+async def light_level(ctx: Context, room: str, level: float) -> Result:
+    return await _set_lights(ctx, room, {"on": True, "level": level} if level > 0 else {"on": False})
+
+
+async def light_change(ctx: Context, room: str, direction: str, amount: float) -> Result:
+    """From what each lamp reports now; a lamp that is off starts from nothing."""
+    house = await ready(ctx)
+    lamps = [lamp for lamp in house.select("light", room) if lamp.can("level")]
+    if not lamps:
+        return _no_light(house, room)
+    await house.refresh(lamps, ["on", "level"])
+    changes = []
+    for lamp in lamps:
+        now = float(lamp.state.get("level", 0)) if lamp.state.get("on") else 0.0
+        if "on" not in lamp.state:
+            raise ToolFailed(f"{lamp.name} has not told its level", spoken="I do not know how bright it is now.")
+        if direction == "dimmer" and now == 0:
+            continue
+        level = min(100.0, now + amount) if direction == "brighter" else max(1.0, now - amount)
+        changes.append(Change(lamp, {"on": True, "level": round(level)}))
+    if not changes:
+        raise ToolRefused("the lights are off", spoken="The light is off already.")
+    what = speech.subject("light", "lights", room, len(changes))
+    levels = {change.wanted["level"] for change in changes}
+    how = f"at {levels.pop()} percent" if len(levels) == 1 else direction
+    return await carried_out(house, changes, what=what, how=how)
+
+
+async def light_colour(ctx: Context, room: str, colour: str) -> Result:
+    return await _set_lights(ctx, room, {"on": True, "colour": _COLOURS[colour]})
+
+
+async def light_white(ctx: Context, room: str, white: str) -> Result:
+    return await _set_lights(ctx, room, {"on": True, "kelvin": _KELVIN[white]})
+
+
+async def light_kelvin(ctx: Context, room: str, kelvin: int) -> Result:
+    return await _set_lights(ctx, room, {"on": True, "kelvin": kelvin})
+
+
+# --- devices by name -------------------------------------------------------------------------------------------------
+
+
+async def device_switch(ctx: Context, device: str, state: str) -> Result:
+    house = await ready(ctx)
+    found = _named(house, device, "on")
+    return await carried_out(house, [Change(found, {"on": state == "on"})]) if found else Result.not_found()
+
+
+async def lamp_level(ctx: Context, device: str, level: float) -> Result:
+    house = await ready(ctx)
+    found = _named(house, device, "on", "level")
+    wanted: State = {"on": True, "level": level} if level > 0 else {"on": False}
+    return await carried_out(house, [Change(found, wanted)]) if found else Result.not_found()
+
+
+# --- heating ---------------------------------------------------------------------------------------------------------
+
+
+async def heating_set(ctx: Context, room: str, temperature: float) -> Result:
+    house = await ready(ctx)
+    found = [device for device in house.select("climate", room) if device.can("target")]
+    if not found:
+        return Result.not_found(place=speech.place(room))
+    return await carried_out(house, [Change(device, {"target": temperature}) for device in found])
+
+
+async def heating_change(ctx: Context, room: str, direction: str, amount: float) -> Result:
+    house = await ready(ctx)
+    found = [device for device in house.select("climate", room) if device.can("target")]
+    if not found:
+        return Result.not_found(place=speech.place(room))
+    await house.refresh(found, ["target"])
+    changes = []
+    for device in found:
+        now = number(device.state.get("target"))
+        if now is None:
+            raise ToolFailed(f"{device.name} has not told its target", spoken="I do not know what the heating is set to.")
+        target = now + amount if direction == "warmer" else now - amount
+        if not 5 <= target <= 30:
+            raise ToolRefused(f"{target} is out of range", spoken=f"It is at {said(now)} degrees; I can set 5 to 30.")
+        changes.append(Change(device, {"target": target}))
+    targets = {change.wanted["target"] for change in changes}
+    how = f"set to {said(targets.pop())} degrees" if len(targets) == 1 else direction
+    return await carried_out(house, changes, how=how)
+
+
+# --- covers, doors ---------------------------------------------------------------------------------------------------
+
+
+def blinds_of(house: House, room: str) -> list[Device]:
+    return [cover for cover in house.select("cover", room) if cover.device_class not in ("garage", "gate", "door")]
+
+
+def _move(cover: Device, action: str) -> Change:
+    """A blind takes longer than anybody waits: it counts when it is there, or is on its way."""
+    goal = {"open": 100, "close": 0}.get(action)
+
+    def under_way(before: State, seen: State) -> bool:
+        at = seen.get("position")
+        if goal is None or alike("position", at, goal):
+            return at is not None
+        was = before.get("position")
+        return was is not None and at is not None and abs(at - goal) < abs(was - goal)
+
+    by_position = goal is not None and not cover.can("move")
+    wanted: State = {"position": goal} if by_position else {"move": action}
+    return Change(cover, wanted, expect={"position": goal}, judge=under_way)
+
+
+async def cover_move(ctx: Context, room: str, action: str) -> Result:
+    house = await ready(ctx)
+    covers = blinds_of(house, room)
+    if not covers:
+        return Result.not_found(place=speech.place(room))
+    what = speech.subject("blind", "blinds", room, 2)
+    said = {"open": "opening", "close": "closing", "stop": "stopped"}[action]
+    changes = [_move(cover, action) for cover in covers]
+    result = await carried_out(house, changes, what=what, how=said)
+    there = {"open": 100, "close": 0}.get(action)
+    if there is not None and all(alike("position", c.device.state.get("position"), there) for c in changes):
+        result.values["how"] = {"open": "open", "close": "closed"}[action]
+    return result
+
+
+async def cover_position(ctx: Context, room: str, position: float) -> Result:
+    house = await ready(ctx)
+    covers = [cover for cover in blinds_of(house, room) if cover.can("position")]
+    if not covers:
+        return Result.not_found(place=speech.place(room))
+    what = speech.subject("blind", "blinds", room, 2)
+    return await carried_out(house, [Change(cover, {"position": position}) for cover in covers], what=what)
+
+
+async def garage_door(ctx: Context, action: str) -> Result:
+    house = await ready(ctx)
+    doors = [cover for cover in house.select("cover") if cover.device_class in ("garage", "gate")]
+    if not doors:
+        return Result.not_found()
+    return await carried_out(house, [_move(door, action) for door in doors])
+
+
+async def lock_door(ctx: Context, door: str) -> Result:
+    return await _lock(ctx, door, True)
+
+
+async def unlock_door(ctx: Context, door: str) -> Result:
+    return await _lock(ctx, door, False)
+
+
+async def _lock(ctx: Context, door: str, locked: bool) -> Result:
+    house = await ready(ctx)
+    locks = locks_of(house, door)
+    if not locks:
+        return Result.not_found()
+    return await carried_out(house, [Change(lock, {"locked": locked}) for lock in locks])
+
+
+def locks_of(house: House, door: str) -> list[Device]:
+    return [
+        lock
+        for lock in house.select("lock")
+        if door == "all_doors" or device_value(lock).removesuffix("_lock") == door.removesuffix("_lock")
+    ]
+
+
+# --- scenes, fans, vacuum, music -------------------------------------------------------------------------------------
+
+
+async def scene_activate(ctx: Context, scene: str) -> Result:
+    """A scene that was announced, else one of the settings. The first is known to have worked when any lamp reports."""
+    house = await ready(ctx)
+    announced = next((device for device in house.select("scene") if device_value(device) == scene), None)
+    if announced is not None:
+        return Result(reports=await house.fire(announced, {"scene": scene}))
+    changes = []
+    for room, kinds in ((ctx.settings.get("scenes") or {}).get(scene) or {}).items():
+        for kind, value in kinds.items():
+            key = _KINDS.get(kind, "on")
+            devices = blinds_of(house, room) if kind == "cover" else house.select(kind, room)
+            wanted: State = {key: value}
+            if kind == "light":
+                wanted = {"on": True, "level": value} if value else {"on": False}
+            changes += [Change(device, dict(wanted)) for device in devices if all(device.can(k) for k in wanted)]
+    return await carried_out(house, changes) if changes else Result.not_found()
+
+
+async def fan_switch(ctx: Context, room: str, state: str) -> Result:
+    return await _fans(ctx, room, {"on": state == "on"})
+
+
+async def fan_speed(ctx: Context, room: str, speed: str) -> Result:
+    return await _fans(ctx, room, {"on": True, "speed": _SPEEDS[speed]})
+
+
+async def _fans(ctx: Context, room: str, wanted: State) -> Result:
+    house = await ready(ctx)
+    fans = [fan for fan in house.select("fan", room) if all(fan.can(key) for key in wanted)]
+    if not fans:
+        return Result.not_found(place=speech.place(room))
+    what = speech.subject("fan", "fans", room, len(fans))
+    return await carried_out(house, [Change(fan, dict(wanted)) for fan in fans], what=what)
+
+
+async def vacuum_control(ctx: Context, action: str) -> Result:
+    house = await ready(ctx)
+    vacuums = house.select("vacuum")
+    if not vacuums:
+        return Result.not_found()
+    how = {"start": "cleaning", "stop": "stopped", "pause": "paused", "dock": "on its way to the dock"}[action]
+    return await carried_out(house, [Change(vacuum, {"activity": action}) for vacuum in vacuums], how=how)
+
+
+async def media_control(ctx: Context, room: str, action: str) -> Result:
+    house = await ready(ctx)
+    players = [player for player in house.select("media", room) if player.can("playback")]
+    if not players:
+        return Result.not_found(place=speech.place(room))
+    expect = {"playback": "play" if action in ("next", "previous") else action}
+    how = {"play": "Playing", "pause": "Paused", "stop": "Stopped", "next": "Next one", "previous": "Back one"}[action]
+    changes = [Change(player, {"playback": action}, expect=expect) for player in players]
+    return await carried_out(house, changes, how=how)
+
+
+async def media_volume(ctx: Context, room: str, volume: float) -> Result:
+    house = await ready(ctx)
+    players = [player for player in house.select("media", room) if player.can("volume")]
+    if not players:
+        return Result.not_found(place=speech.place(room))
+    return await carried_out(house, [Change(player, {"volume": volume}) for player in players])
+
+
+async def media_volume_change(ctx: Context, room: str, direction: str, amount: float) -> Result:
+    house = await ready(ctx)
+    players = [player for player in house.select("media", room) if player.can("volume")]
+    if not players:
+        return Result.not_found(place=speech.place(room))
+    changes = []
+    for player in players:
+        now = number(player.state.get("volume"))
+        if now is None:
+            raise ToolFailed(f"{player.name} has not told its volume", spoken="I do not know how loud it is now.")
+        volume = min(100.0, now + amount) if direction == "louder" else max(0.0, now - amount)
+        changes.append(Change(player, {"volume": round(volume)}))
+    levels = {change.wanted["volume"] for change in changes}
+    return await carried_out(house, changes, how=f"{levels.pop()} percent" if len(levels) == 1 else direction)
+
+
+# --- taking back -----------------------------------------------------------------------------------------------------
+
+
+async def home_restore(ctx: Context, snapshot: str) -> Result:
+    """Put devices back as a snapshot of ours says. Never a lock: that asks first, by its own tool."""
+    house = await ready(ctx)
+    known = {device.id: device for device in house.devices}
+    changes = []
+    for key, state in json.loads(snapshot).items():
+        device = known.get(key)
+        if device is None or device.kind in NEVER_RESTORED or device.device_class in ("garage", "gate"):
+            continue
+        kept = {name: tuple(value) if isinstance(value, list) else value for name, value in state.items()}
+        if kept.get("on") is False:  # a brightness would switch it on again
+            kept = {"on": False}
+        changes.append(Change(device, kept))
+    return await carried_out(house, changes) if changes else Result.not_found()
+
+
+def said(value: Any) -> str:
+    found = number(value)
+    return str(value) if found is None else f"{round(found, 1):g}"

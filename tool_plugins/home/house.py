@@ -7,9 +7,8 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from voice_needle.errors import ToolUnreachable
+from voice_needle.errors import ToolUnconfirmed, ToolUnreachable
 
 from . import discovery, zigbee2mqtt
 from .broker import Broker
@@ -17,18 +16,33 @@ from .devices import Device, State, fits
 
 EVERYWHERE = "everywhere"
 _ASK_AGAIN_S = 0.4
+_RECONNECT_S = 0.5  # a broker that has just come back is waited for so long
 
 
 @dataclass
 class Change:
-    """One device and what became of it. before: what it reported before; told: it reported what was wanted."""
+    """One device and what became of it.
+
+    wanted: what is sent. expect: what it must report then, where that is not the same. judge: (before, reported so far) ->
+    whether that is it, for what takes its time. before: what it reported before; told: it reported what was wanted; heard: it
+    reported something, be it the old state.
+    """
 
     device: Device
     wanted: State
+    expect: State | None = None
+    judge: Callable[[State, State], bool] | None = None
     before: State = field(default_factory=dict)
     told: bool = False
-    heard: bool = False  # it reported something, be it the old state
+    heard: bool = False
     offline: bool = False
+
+    @property
+    def expected(self) -> State:
+        return self.wanted if self.expect is None else self.expect
+
+    def settled(self, seen: State) -> bool:
+        return self.judge(self.before, seen) if self.judge else fits(self.expected, seen)
 
 
 class House:
@@ -97,6 +111,7 @@ class House:
     async def ready(self) -> None:
         """Errors: ToolUnreachable when the broker does not answer; nothing was sent."""
         assert self.broker is not None
+        await self.broker.wait_up(_RECONNECT_S)
         await self.broker.probe()
 
     # --- messages ---
@@ -165,7 +180,8 @@ class House:
         assert self.broker is not None
         await self.broker.probe()
         for change in changes:
-            change.before = {key: change.device.state[key] for key in change.wanted if key in change.device.state}
+            keys = change.wanted.keys() | change.expected.keys()
+            change.before = {key: change.device.state[key] for key in keys if key in change.device.state}
             change.offline = not change.device.online
         sent = [change for change in changes if not change.offline]
         waits = [asyncio.ensure_future(self._watched(change)) for change in sent]
@@ -190,10 +206,10 @@ class House:
         reported = asyncio.Event()
 
         def listen(device: Device, report: State) -> None:
-            if device is change.device and change.wanted.keys() & report.keys():
+            if device is change.device and change.expected.keys() & report.keys():
                 seen.update(report)
                 change.heard = True
-                change.told = fits(change.wanted, seen)
+                change.told = change.settled(seen)
                 reported.set()
 
         self._listeners.add(listen)
@@ -209,7 +225,7 @@ class House:
             self._listeners.discard(listen)
 
     async def _read_back(self, change: Change, reported: asyncio.Event) -> None:
-        questions = change.device.questions(change.wanted)
+        questions = change.device.questions(change.expected)
         answered = not questions
         while not (answered and change.told):
             reported.clear()
@@ -227,6 +243,32 @@ class House:
         assert self.broker is not None
         for topic, payload in questions:
             self.broker.publish(topic, payload)
+
+    async def fire(self, device: Device, wanted: State) -> int:
+        """Send what no state is reported of, such as a scene; how many other devices told something then.
+
+        Errors: ToolUnreachable (nothing was sent), ToolUnconfirmed (nobody told anything).
+        """
+        assert self.broker is not None
+        await self.broker.probe()
+        reporters: set[str] = set()
+        heard = asyncio.Event()
+
+        def listen(reporter: Device, report: State) -> None:
+            reporters.add(reporter.id)
+            heard.set()
+
+        self._listeners.add(listen)
+        try:
+            for topic, payload in device.commands(wanted):
+                self.broker.publish(topic, payload)
+            await asyncio.wait_for(heard.wait(), self.answer_s)
+        except TimeoutError:
+            spoken = "I sent it, but no device answered."
+            raise ToolUnconfirmed(f"nothing was reported after {device.name}", spoken=spoken) from None
+        finally:
+            self._listeners.discard(listen)
+        return len(reporters)
 
     async def refresh(self, devices: list[Device], keys: Iterable[str]) -> None:
         """Ask the devices for `keys`, as far as they can be asked, and wait a moment for their answers."""

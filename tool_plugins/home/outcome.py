@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from voice_needle.errors import ToolFailed, ToolUnconfirmed
 from voice_needle.plugin import Result
 
 from .house import Change, House
+
+NEVER_RESTORED = ("lock", "scene")  # taking back "lock the door" would unlock it without a question
 
 
 async def carried_out(house: House, changes: list[Change], **values: Any) -> Result:
@@ -30,7 +31,7 @@ async def carried_out(house: House, changes: list[Change], **values: Any) -> Res
             f"offline: {names(left)}", spoken=f"The {names(left)} {_verb(left, 'is', 'are')} offline. Nothing was done."
         )
     sent = [change for change in left if not change.offline]
-    blind = [change for change in sent if not all(change.device.confirms(key) for key in change.wanted)]
+    blind = [change for change in sent if not all(change.device.confirms(key) for key in change.expected)]
     if blind == sent:
         spoken = f"I sent it, but the {names(sent)} {_verb(sent, 'does', 'do')} not report back, so I cannot tell."
     elif any(change.heard for change in sent):
@@ -41,8 +42,13 @@ async def carried_out(house: House, changes: list[Change], **values: Any) -> Res
 
 
 def snapshot(changes: list[Change]) -> str:
-    """What was reported before the change, for undo; "" never: an unknown state is left out."""
-    before = {change.device.id: change.before for change in changes if change.before and not change.offline}
+    """What was reported before the change, as JSON, for undo. A state that nobody knew is left out."""
+    before = {
+        change.device.id: {key: value for key, value in change.before.items() if change.device.can(key)}
+        for change in changes
+        if not change.offline and change.device.kind not in NEVER_RESTORED
+    }
+    before = {device: state for device, state in before.items() if state}
     return json.dumps(before, separators=(",", ":"))
 
 
@@ -58,7 +64,3 @@ def spoken_name(name: str) -> str:
 
 def _verb(changes: list[Change], one: str, several: str) -> str:
     return one if len(changes) == 1 else several
-
-
-def merged(values: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    return {**values, **more}

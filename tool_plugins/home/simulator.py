@@ -157,6 +157,19 @@ class Simulator:
         if not self._ready.wait(seconds):
             raise TimeoutError(f"no MQTT broker at {self._address[0]}:{self._address[1]}")
 
+    def reset(self, states: Mapping[str, State] | None = None) -> None:
+        """Every device as at first, but for `states` (device -> keys); returns when the broker has heard of it."""
+        with self._lock:
+            for thing in (*self._zigbee.values(), *self._announced.values()):
+                self.real[thing.name] = {**thing.state, **(states or {}).get(thing.name, {})}
+                self._report(thing.name, self.real[thing.name])
+        self._client.publish("sim/reset", b"", qos=1).wait_for_publish(10.0)
+
+    def changed(self) -> dict[str, State]:
+        """The devices that are not as at first."""
+        things = (*self._zigbee.values(), *self._announced.values())
+        return {thing.name: self.real[thing.name] for thing in things if self.real[thing.name] != thing.state}
+
     def stop(self) -> None:
         for timer in list(self._timers):
             timer.cancel()

@@ -14,39 +14,36 @@ from .house import EVERYWHERE, device_value, plain
 _KIND_WORDS = {
     "light": ("light", "lights", "lamp", "lamps"),
     "cover": ("blind", "blinds", "curtain", "curtains", "shutter", "shutters", "shade", "shades"),
-    "climate": ("thermostat", "heating", "radiator", "heater"),
+    "climate": ("thermostat", "heating", "radiator"),
     "fan": ("fan",),
 }
-_NAMED = ("light", "plug", "cover", "fan", "climate")
+_SWITCHED = ("light", "plug", "fan")
+_LISTED = 3  # more names than this are counted instead
 
 
 def declared_rooms() -> dict[str, tuple[str, ...]]:
     """The rooms of plugin.yaml with their spoken forms."""
     document = yaml.safe_load((Path(__file__).parent / "plugin.yaml").read_text(encoding="utf-8"))
     rooms = document["vocabularies"]["room"]
-    return {value: tuple(forms or [value.replace("_", " ")]) for value, forms in rooms.items()}
+    return {str(value): tuple(forms or [value.replace("_", " ")]) for value, forms in rooms.items()}
 
 
 def found(devices: Iterable[Device]) -> dict[str, dict[str, list[str]]]:
-    """Vocabulary -> value -> spoken forms, for rooms and devices that were found."""
+    """Vocabulary -> value -> spoken forms, for what was found and is not declared already."""
     rooms: dict[str, list[str]] = {}
     names: dict[str, list[str]] = {}
     doors: dict[str, list[str]] = {}
     scenes: dict[str, list[str]] = {}
-    devices = list(devices)
     known = declared_rooms()
     for device in devices:
         if device.room and device.room not in known:
             rooms[device.room] = [device.room.replace("_", " ")]
-    for device in devices:
         said = spoken_forms(device)
-        if not said:
-            continue
-        if device.kind in _NAMED and not _is_room_and_kind(device, known):
+        if said and device.kind in _SWITCHED and not says_room_and_kind(device, known):
             names[device_value(device)] = said
-        elif device.kind == "lock":
+        elif said and device.kind == "lock":
             doors[device_value(device)] = said
-        elif device.kind == "scene":
+        elif said and device.kind == "scene":
             scenes[device_value(device)] = said
     return {"room": rooms, "device": names, "door": doors, "scene": scenes}
 
@@ -61,14 +58,40 @@ def spoken_forms(device: Device) -> list[str]:
     return [words]
 
 
-def _is_room_and_kind(device: Device, rooms: Mapping[str, Iterable[str]]) -> bool:
+def says_room_and_kind(device: Device, rooms: Mapping[str, Iterable[str]]) -> bool:
     """ "kitchen light" needs no name of its own: the room and the kind say it."""
     words = plain(device.name).split()
-    forms = {plain(form) for value, said in rooms.items() for form in said} | {device.room.replace("_", " ")}
+    forms = {plain(form) for said in rooms.values() for form in said} | {device.room.replace("_", " ")}
     kinds = _KIND_WORDS.get(device.kind, ())
     return bool(words) and words[-1] in kinds and (" ".join(words[:-1]) in forms or len(words) == 1)
 
 
+# --- phrases ---------------------------------------------------------------------------------------------------------
+
+
+def room_name(room: str) -> str:
+    return room.replace("_", " ")
+
+
 def place(room: str) -> str:
-    """ "in the kitchen", "everywhere"."""
-    return EVERYWHERE if room == EVERYWHERE else f"in the {room.replace('_', ' ')}"
+    """ "in the kitchen", "anywhere"."""
+    return "anywhere" if room == EVERYWHERE else f"in the {room_name(room)}"
+
+
+def subject(one: str, several: str, room: str, count: int) -> str:
+    """ "The kitchen light is", "The kitchen lights are", "All the lights are"."""
+    if room == EVERYWHERE:
+        return f"All the {several} are" if count > 1 else f"The {one} is"
+    return f"The {room_name(room)} {one} is" if count == 1 else f"The {room_name(room)} {several} are"
+
+
+def listing(names: list[str]) -> str:
+    """ "the floor lamp and the heater"; a number of them where they are many."""
+    if len(names) > _LISTED:
+        return f"{len(names)} things"
+    said = [f"the {name}" for name in names]
+    return said[0] if len(said) == 1 else ", ".join(said[:-1]) + " and " + said[-1]
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

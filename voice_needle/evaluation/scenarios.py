@@ -44,6 +44,7 @@ from voice_needle.dispatch import yaml_lines
 from voice_needle.errors import ConfigError
 from voice_needle.events import Transcript
 from voice_needle.route.engine import Router
+from voice_needle.speak.phrasing import Phrasebook
 from voice_needle.turn import Scope, Turn
 from voice_needle.workers import Workers
 
@@ -148,7 +149,6 @@ def load(folder: Path) -> list[dict[str, Any]]:
 async def open_stage(plugin: str, router: Router | None = None, others: Sequence[str] = ()) -> AsyncIterator[Stage]:
     """A plugin with its real back end, an empty ledger and the templates router. others: plugins offered beside it."""
     from voice_needle.route import get_router
-    from voice_needle.speak.phrasing import Phrasebook
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -163,7 +163,7 @@ async def open_stage(plugin: str, router: Router | None = None, others: Sequence
                 workers = Workers()
                 try:
                     chosen = router or get_router("templates")
-                    yield Stage(plugin, world, tooling, chosen, clock, workers, Phrasebook())
+                    yield Stage(plugin, world, tooling, chosen, clock, workers, Phrasebook(clock))
                 finally:
                     workers.close()
 
