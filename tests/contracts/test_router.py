@@ -106,7 +106,8 @@ def test_open_values_were_said(router: Router, text: str) -> None:
     decision = router.route(Transcript(text), TOOLS, RouteContext(now=NOW))
     for call in decision.calls:
         if decision.outcome is not Outcome.ASK and call.tool == "note":
-            assert str(call.arguments["text"]) in " ".join(text.replace("um", " ").split())
+            said = iter(text.split())  # a word stuttered ("the the") may be taken once; none may be added or moved
+            assert all(word in said for word in str(call.arguments["text"]).split())
 
 
 @pytest.mark.parametrize("text", ["", "   ", "turn on the kitchen light " * 200, "\x00\u202e🎤", "ﷺ" * 500])

@@ -23,8 +23,8 @@ from voice_needle.errors import ConfigError
 from voice_needle.events import Call, Decision, Outcome, RouteContext
 from voice_needle.route.numbers import tokenize
 from voice_needle.route.phrases import without_fillers
-from voice_needle.route.stitch.annotate import annotated
 from voice_needle.route.schemas import is_open
+from voice_needle.route.stitch.annotate import annotated
 from voice_needle.tools import Confirm, Risk, Tool
 
 _RISKS = (Risk.LOW, Risk.MEDIUM, Risk.HIGH)

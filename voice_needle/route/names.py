@@ -43,6 +43,8 @@ class SpokenIndex:
         self.options = tuple(spoken[0] for spoken in forms.values() if spoken)[:_MAX_OPTIONS]
         self.first = {name: spoken[0] if spoken else name for name, spoken in forms.items()}
         self.longest = 1
+        self._first_stems: set[str] = set()
+        self._first_sounds: set[str] = set()
         self._exact: dict[str, dict[str, None]] = {}
         self._stemmed: dict[str, dict[str, None]] = {}
         self._sound: dict[str, list[tuple[str, str]]] = {}
@@ -51,8 +53,15 @@ class SpokenIndex:
                 self.longest = max(self.longest, len(form.split()) + 1)
                 self._exact.setdefault(form, {})[name] = None
                 self._stemmed.setdefault(stems(form), {})[name] = None
+                first = form.split()[0]
+                self._first_stems.add(_stem(first))
+                self._first_sounds.add(jellyfish.metaphone(first))
                 joined = form.replace(" ", "")
                 self._sound.setdefault(jellyfish.metaphone(joined), []).append((joined, name))
+
+    def may_start(self, word: str) -> bool:
+        """Whether a form can begin with `word`, article aside; quick, and never wrongly False for a form said in its own words."""
+        return _stem(word) in self._first_stems or word in _ARTICLES or jellyfish.metaphone(word) in self._first_sounds
 
     def find(self, text: str) -> tuple[str, ...]:
         """The names of which `text` is a spoken form: exactly, else but for plural, else by equal sound. Several: ambiguous."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from voice_needle.events import RouteContext
-from voice_needle.route.names import longest_form
+from voice_needle.route.names import longest_form, spoken_index
 from voice_needle.route.numbers import is_number_word
 from voice_needle.route.schemas import is_open
 from voice_needle.route.values import Parsed, Problem, parse_value
@@ -18,7 +19,7 @@ _MAX_UNKNOWN_WORDS = 3
 _JOINTS = ("and", "or")
 _ARTICLES = ("the", "a", "an", "my", "our")
 _NOT_NAMES = frozenset(
-    ["and", "then", "to", "the", "a", "in", "on", "off", "of", "for", "at", "with", "it", "please", "no", "not"]
+    ["and", "then", "to", "the", "a", "in", "on", "off", "of", "for", "at", "with", "it", "please", "no", "not", "don't", "dont", "never"]
 )
 
 
@@ -29,15 +30,40 @@ class Several:
     values: tuple[Parsed, ...]
 
 
+Memo = dict[tuple[int, tuple[str, ...]], Parsed | Problem]  # (kind of schema, words) -> what they say
+_FINGERPRINTS: dict[int, tuple[Mapping[str, Any], int]] = {}
+
+
+def _fingerprint(schema: Mapping[str, Any]) -> int:
+    """A number equal for schemas that read words alike, so that the rooms of forty tools are read once."""
+    kept = _FINGERPRINTS.get(id(schema))
+    if kept is None or kept[0] is not schema:
+        if len(_FINGERPRINTS) > 4096:
+            _FINGERPRINTS.clear()
+        told = {key: value for key, value in schema.items() if key not in ("default", "title", "x-vocabulary")}
+        if "enum" in told:
+            told.pop("description", None)
+        kept = _FINGERPRINTS[id(schema)] = (schema, hash(json.dumps(told, sort_keys=True, default=str)))
+    return kept[1]
+
+
 class SlotReader:
     """Reads the slots of one sentence. unknown: also offer words outside a vocabulary, as a Problem to ask about."""
 
-    def __init__(self, words: Sequence[str], tools: Toolset, context: RouteContext, *, unknown: bool = False) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        tools: Toolset,
+        context: RouteContext,
+        *,
+        unknown: bool = False,
+        memo: Memo | None = None,
+    ) -> None:
         self._words = words
         self._tools = tools
         self._context = context
         self._unknown = unknown
-        self._memo: dict[tuple[int, int, int], Parsed | Problem] = {}
+        self._memo: Memo = {} if memo is None else memo
 
     def __call__(self, tool: str, slot: str, start: int) -> Iterator[tuple[int, object]]:
         """The ends of the spans from `start` that fill the slot, with what they say."""
@@ -48,7 +74,7 @@ class SlotReader:
             yield from self._typed(schema, start)
 
     def _read(self, schema: Mapping[str, Any], start: int, end: int) -> Parsed | Problem:
-        key = (id(schema), start, end)
+        key = (_fingerprint(schema), tuple(self._words[start:end]))
         found = self._memo.get(key)
         if found is None:
             found = self._memo[key] = parse_value(" ".join(self._words[start:end]), schema, self._context)
@@ -66,6 +92,10 @@ class SlotReader:
         if schema.get("type") in ("array", "list"):
             limit = len(self._words)
         found_any = False
+        word = self._words[start]
+        may_start = not longest or spoken_index(schema).may_start(word) or is_number_word(word)
+        if not may_start:
+            limit = start  # nothing of this vocabulary begins so
         for end in range(limit, start, -1):
             found = self._read(schema, start, end)
             if isinstance(found, Parsed):
@@ -86,8 +116,8 @@ class SlotReader:
 
     def _joined(self, schema: Mapping[str, Any], first: Parsed, end: int) -> Iterator[tuple[int, object]]:
         """ "kitchen and hall": further values of the same slot, joined by "and"."""
-        if schema.get("type") in ("array", "list", "boolean"):
-            return
+        if schema.get("type") in ("array", "list", "boolean", "number", "integer"):
+            return  # "one hundred and twenty" is one number, in range or not
         values = [first]
         while end + 1 < len(self._words) and self._words[end] in _JOINTS[:1]:
             begin = end + 1

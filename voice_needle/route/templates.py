@@ -17,7 +17,7 @@ from voice_needle.route.numbers import tokenize, words_in
 from voice_needle.route.patterns import Capture, Fit, PatternGraph
 from voice_needle.route.phrases import Words, contrasts, repairs, requests, splits, without_fillers
 from voice_needle.route.schemas import is_open
-from voice_needle.route.slots import Several, SlotReader
+from voice_needle.route.slots import Memo, Several, SlotReader
 from voice_needle.route.values import Parsed, Problem
 from voice_needle.tools import Toolset
 
@@ -97,6 +97,7 @@ class _Sentence:
         self._graph = graph
         self._tools = tools
         self._context = context
+        self._memo: Memo = {}
         self._tried: dict[tuple[Words, bool], Clause | None] = {}
 
     def best(self, words: Words) -> Clause | None:
@@ -161,7 +162,7 @@ class _Sentence:
         return self._tried[key]
 
     def _fit(self, words: Words, unknown: bool) -> Clause | None:
-        reader = SlotReader(words, self._tools, self._context, unknown=unknown)
+        reader = SlotReader(words, self._tools, self._context, unknown=unknown, memo=self._memo)
         fits, unfinished = self._graph.fits(words, reader)
         self.unfinished |= unfinished and words == self._all[-len(words) :]
         clauses = sorted((self._clause(fit, words) for fit in fits), key=lambda clause: clause.rank)
