@@ -74,6 +74,22 @@ class Catalogue:
         found: npt.NDArray[np.float32] = weights @ self.matrix[[self.column[word] for word in words]] / norm
         return found
 
+    def rivals(self, text: str, count: int, pool: str, taken: set[str], rng: random.Random) -> list[Schema]:
+        """Up to `count` other tools of a pool whose labels exclude each other: half those most like the text, half any."""
+        if count <= 0:
+            return []
+        alike, indices = self.alike(text), self.by_pool[pool]
+        nearest = sorted(indices, key=lambda index: -alike[index])[:12]
+        order = rng.sample(nearest, len(nearest))[: count // 2 + 1] + rng.sample(indices, len(indices))
+        found: dict[str, Schema] = {}
+        for index in order:
+            schema = rng.choice(self.entries[index].variants)
+            if schema["name"] not in taken:
+                found.setdefault(schema["name"], schema)
+            if len(found) == count:
+                break
+        return list(found.values())
+
     def strangers(self, text: str, count: int, pools: Sequence[str], taken: set[str], rng: random.Random,
                   *, limit: float = ALIKE) -> list[Schema]:  # fmt: skip
         """Up to `count` tools of other families that this text is surely not meant for; names in `taken` are avoided."""

@@ -193,28 +193,28 @@ _TENS = {"twenty": 2, "thirty": 3, "forty": 4, "fifty": 5, "sixty": 6, "seventy"
 
 
 def spelled(words: str) -> str:
-    """A code as it was meant: "a fourteen" -> "A14", "p o four one nine" -> "PO419", "b dash seven" -> "B-7"."""
-    out: list[str] = []
-    pending = ""
+    """A code as it was meant: "a fourteen" -> "A14", "p o four one nine" -> "PO419", "eight hundred and twelve" -> "812"."""
+    out = ""
+    pending = 0  # tens or hundreds that smaller numbers may follow
     for word in words.lower().split():
-        if pending and word in _UNITS and 0 < _UNITS[word] < 10:
-            out.append(pending + str(_UNITS[word]))
-            pending = ""
+        number = _UNITS.get(word, _TENS.get(word, 0) * 10 if word in _TENS else None)
+        if word in ("and", "double") or (word == "hundred" and out[-1:].isdigit()):
+            if word == "hundred":
+                pending, out = int(out[-1]) * 100, out[:-1]
             continue
-        if pending:
-            out.append(pending + "0")
-            pending = ""
-        if word in _TENS:
-            pending = str(_TENS[word])
-        elif word in _UNITS:
-            out.append(str(_UNITS[word]))
-        elif word in ("dash", "hyphen"):
-            out.append("-")
-        elif word == "double":
+        if pending and number is not None and 0 < number < (100 if pending >= 100 else 10):
+            pending += number
+            if pending % 10 or number < 20:
+                out, pending = out + str(pending), 0
             continue
+        out, pending = out + (str(pending) if pending else ""), 0
+        if number is not None and number >= 20:
+            pending = number
+        elif number is not None:
+            out += str(number)
         else:
-            out.append(word.upper())
-    return "".join(out) + (pending + "0" if pending else "")
+            out += "-" if word in ("dash", "hyphen") else word.upper()
+    return out + (str(pending) if pending else "")
 
 
 def finish(draft: Draft) -> tuple[str, tuple[Answer, ...]]:
@@ -231,11 +231,19 @@ def finish(draft: Draft) -> tuple[str, tuple[Answer, ...]]:
         arguments = {}
         for name, (value, group) in call.arguments.items():
             indices = [index for index, token in enumerate(draft.tokens) if token.value == group and group >= 0]
-            arguments[call.variant.parameters[name]] = Value(value, _extent(places, indices))
+            span, shown = _extent(places, indices), call.variant.parameters[name]
+            if span is not None and _free_text(call.variant.schema["parameters"]["properties"][shown], value):
+                value = text[span.start : span.end]
+            arguments[shown] = Value(value, span)
         answers.append(Answer(call.variant.schema["name"], arguments, clause or Span(0, len(text))))
     if len(answers) == 1:
         answers = [replace(answers[0], clause=Span(0, len(text)))]
     return text, tuple(sorted(answers, key=lambda answer: answer.clause.start))
+
+
+def _free_text(schema: Mapping[str, Any], value: Any) -> bool:
+    """Whether the schema takes the words themselves: a string that names neither its values nor its form."""
+    return isinstance(value, str) and schema.get("type") == "string" and not {"enum", "format"} & set(schema)
 
 
 def _extent(places: Sequence[Span], indices: Iterable[int]) -> Span | None:

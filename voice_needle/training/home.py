@@ -48,7 +48,7 @@ _CHOICES: Mapping[str, Mapping[Any, Sequence[str]]] = {  # {list__parameter} -> 
                                 1900: ["candlelight", "candle"]},
     "volume_step": {"up": ["up"], "down": ["down"]},
     "cover_classes": HOME_ASSISTANT["device_class"][1],
-    "cover_states": {"open": ["open", "opened"], "closed": ["closed", "shut"]},
+    "cover_states": {"open": ["open"], "closed": ["closed"]},
     "lock_states": {"locked": ["locked"], "unlocked": ["unlocked"]},
     "bs_open_states": {"on": ["open"], "off": ["closed"]},
     "bs_occupancy_states": {"on": ["occupied", "detected", "triggered"], "off": ["clear", "unoccupied"]},

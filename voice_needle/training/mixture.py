@@ -202,8 +202,8 @@ class Mixture:
         schemas = list(example.tools)
         names = {schema["name"] for schema in schemas}
         wanted = draw_count(self.rng) - len(schemas)
-        if example.pool == "liu" and example.kind == "intent":
-            more = self.catalogue.strangers(example.text, wanted // 2, ["liu"], names, self.rng, limit=0.12)
+        if example.pool in ("liu", "skills") and example.kind == "intent":
+            more = self.catalogue.rivals(example.text, wanted // 2 + 1, example.pool, names, self.rng)
             schemas += more
             names |= {schema["name"] for schema in more}
             wanted -= len(more)

@@ -132,6 +132,6 @@ def test_a_slot_that_is_not_declared_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("words", "code"), [("a fourteen", "A14"), ("p o four one nine", "PO419"), ("c three one", "C31"),
-                                             ("b dash twenty two", "B-22"), ("k forty", "K40")])  # fmt: skip
+                                             ("b dash twenty two", "B-22"), ("k forty", "K40"), ("eight hundred and twelve", "812"), ("one eight hundred five", "1805"), ("nine hundred", "900")])  # fmt: skip
 def test_spelled_codes(words: str, code: str) -> None:
     assert spelled(words) == code
