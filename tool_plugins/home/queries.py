@@ -102,8 +102,8 @@ async def heating_state(ctx: Context, room: str) -> Result:
     if (nothing := _some(devices, speech.place(room))) is not None:
         return nothing
     targets = set(_numbers(await _fresh(house, devices, "target"), "target"))
-    said = " and ".join(said(value) for value in sorted(targets))
-    return Result(answer=f"The heating {speech.place(room)} is set to {said} degrees.")
+    degrees = " and ".join(said(value) for value in sorted(targets))
+    return Result(answer=f"The heating {speech.place(room)} is set to {degrees} degrees.")
 
 
 async def cover_state(ctx: Context, room: str) -> Result:
