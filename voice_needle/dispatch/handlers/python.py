@@ -58,7 +58,7 @@ class Code:
             what = f"{self._folder / name}.py cannot be imported: {type(error).__name__}: {error}"
             raise ToolFailed(what, fix="voice-needle tools check") from error
 
-    async def run(self, function: Function, *arguments: Any, watch: Watch | None = None, **keywords: Any) -> Any:
+    async def run(self, function: Function, /, *arguments: Any, watch: Watch | None = None, **keywords: Any) -> Any:
         """Call it wherever it belongs. watch: told when it begins, and of what a sync function does after it was given up."""
         watch = watch or Watch()
         if inspect.iscoroutinefunction(function):
