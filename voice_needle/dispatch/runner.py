@@ -109,6 +109,7 @@ class Dispatcher:
         self._undo_window = timedelta(seconds=undo_window_s)
         self._jobs: list[_Job] = []
         self._chains: set[asyncio.Task[list[ToolResult]]] = set()
+        self._writing: set[asyncio.Task[None]] = set()
 
     # --- doing ---
 
@@ -213,8 +214,10 @@ class Dispatcher:
             self._refuse(job, number, result)
 
         result = await attempt.run(call_id, late)
-        if number is not None:
-            await self._settle(job, tool, number, result)
+        if number is not None:  # queued behind nothing that could overtake it; the answer need not wait for the disk
+            writing = asyncio.create_task(self._settle(job, tool, number, result))
+            self._writing.add(writing)
+            writing.add_done_callback(self._writing.discard)
         return ToolResult(result.call, result.status, result.values, result.error, 0.0, number)
 
     async def _settle(self, job: _Job, tool: Tool, number: int, result: ToolResult) -> None:
@@ -327,4 +330,6 @@ class Dispatcher:
         if self._chains:
             await asyncio.wait(self._chains)
         await self._hosts.close()
+        if self._writing:
+            await asyncio.wait(self._writing)
         self._ledger.close()

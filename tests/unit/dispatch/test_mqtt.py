@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -50,9 +51,10 @@ class Broker:
         self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(500):
             with socket.socket() as probe:
-                probe.settimeout(1)
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
+            with contextlib.suppress(subprocess.TimeoutExpired):  # still running, as it should: ask again
+                raise AssertionError(f"mosquitto ended with {self.process.wait(timeout=0.02)}")
         raise AssertionError("mosquitto did not start")
 
     def pause(self) -> None:
