@@ -48,7 +48,7 @@ class FileSource:
 
     channel: which one to take, from 0; None: their mean. tail_ms: silence after the end, so that a last word is ended by
     silence as on a microphone; math.inf: silence until closed. A file that breaks off in the middle gives what it holds, then
-    BadAudioFile. Errors at construction: BadAudioFile.
+    BadAudioFile; a WAV that does so is refused at once. Errors at construction: BadAudioFile.
     """
 
     overruns = 0
@@ -190,6 +190,24 @@ async def silence(pacer: Pacer, length_ms: float) -> AsyncIterator[Samples]:
             left -= FRAME_SAMPLES
 
 
+def _check_whole(path: Path) -> None:
+    """A WAV must hold the sound that its header promises; libsndfile silently reads what is there.
+
+    Lengths of 2 GiB and more, and 0, are what programs write that do not know it yet, to a pipe: they promise nothing.
+    """
+    with path.open("rb") as file:
+        if (head := file.read(12))[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return
+        while len(chunk := file.read(8)) == 8:
+            size = int.from_bytes(chunk[4:], "little")
+            if chunk[:4] == b"data":
+                there = path.stat().st_size - file.tell()
+                if there < size < 0x7FFF_0000:
+                    raise BadAudioFile(f"{path} is truncated: {there} of {size} bytes of sound are there")
+                return
+            file.seek(size + size % 2, 1)
+
+
 def _open(path: Path) -> Any:
     import soundfile
 
@@ -199,6 +217,7 @@ def _open(path: Path) -> Any:
         raise BadAudioFile(f"{path} is a folder, not a sound file")
     if path.stat().st_size == 0:
         raise BadAudioFile(f"{path} is empty")
+    _check_whole(path)
     try:
         file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
