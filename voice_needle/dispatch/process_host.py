@@ -61,7 +61,8 @@ class ProcessHost(PluginHost):
                 raise
 
     async def _start(self) -> None:
-        environment = {**os.environ, "VOICE_NEEDLE_MEMORY_MB": str(self.manifest.memory_mb)}
+        environment = {name: value for name, value in os.environ.items() if name != "CREDENTIALS_DIRECTORY"}
+        environment |= {"VOICE_NEEDLE_MEMORY_MB": str(self.manifest.memory_mb)}
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "voice_needle.dispatch.worker"),
             stdin=asyncio.subprocess.PIPE,

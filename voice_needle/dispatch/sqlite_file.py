@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,17 +11,27 @@ from pathlib import Path
 
 from voice_needle.errors import LedgerCorrupt, LedgerFull, StorageError
 
+_ROOM = 1 << 20  # bytes
+
 
 def told(error: Exception, file: Path) -> Exception:
     """An error of SQLite as one of voice_needle.errors; any other error as it is."""
     if not isinstance(error, sqlite3.Error):
         return error
     text = str(error)
-    if "full" in text or "disk I/O error" in text:
+    if "full" in text or ("disk I/O error" in text and _no_room(file)):
         return LedgerFull(f"no room to write {file}: {text}")
     if "malformed" in text or "not a database" in text or "corrupt" in text:
         return LedgerCorrupt(f"{file} is damaged: {text}")
     return StorageError(f"{file}: {text}")
+
+
+def _no_room(file: Path) -> bool:
+    """Whether the disk is full: SQLite calls that an I/O error where it happens while it writes its journal."""
+    try:
+        return shutil.disk_usage(file.parent).free < _ROOM
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

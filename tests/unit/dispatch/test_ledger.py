@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sqlite3
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -142,4 +145,28 @@ async def test_undo_looks_no_further_back_than_told(tmp_path: Path) -> None:
     assert ledger.last_done(clock.now() - timedelta(minutes=15)) is None
     found = ledger.last_done()
     assert found is not None and found.undo == Call("refund")
+    ledger.close()
+
+
+def _write_until_it_fails(folder: str, limit: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    ledger = Ledger.open(Path(folder) / "ledger")
+
+    async def fill() -> None:
+        for _ in range(1000):
+            await ledger.begin(TOOL, Call("pay", {"to": "x" * 1000}))
+
+    try:
+        asyncio.run(fill())
+    except StorageError as error:
+        print(type(error).__name__, len(ledger.history(5000)))
+
+
+def test_a_file_that_may_not_grow_is_a_storage_error_and_loses_nothing(tmp_path: Path) -> None:
+    source = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_ledger as t; "
+    source += f"t._write_until_it_fails({str(tmp_path)!r}, 300_000)"
+    told = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True).stdout.split()
+    ledger = Ledger.open(tmp_path / "ledger")
+    assert told[0] in ("StorageError", "LedgerFull") and ledger.moved_aside is None
+    assert len(ledger.history(5000)) == int(told[1]) > 10  # every row that `begin` returned for, and no other
     ledger.close()
