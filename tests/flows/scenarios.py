@@ -1,8 +1,8 @@
 """Runs the scenarios of one plugin in a test module, one test each:
 
-    from scenarios import scenario_tests
+from scenarios import scenario_tests
 
-    running, test_scenario = scenario_tests("home")
+running, test_scenario = scenario_tests("home")
 """
 
 from __future__ import annotations

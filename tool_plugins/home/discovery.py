@@ -70,7 +70,9 @@ def _expanded(raw: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(base, str):
         for key, value in config.items():
             if isinstance(value, str) and key.endswith("topic"):
-                config[key] = base + value[1:] if value.startswith("~") else value.removesuffix("~") + base * value.endswith("~")
+                config[key] = (
+                    base + value[1:] if value.startswith("~") else value.removesuffix("~") + base * value.endswith("~")
+                )
     return config
 
 
@@ -261,7 +263,9 @@ def _fan(config: Mapping[str, Any]) -> Channels:
     up, down = _scaled(config.get("speed_range_max", 100))
     return {
         "on": _switch(config, "state_value_template"),
-        "speed": _channel(config, "percentage_command_topic", "percentage_state_topic", "percentage_value_template", up, down),
+        "speed": _channel(
+            config, "percentage_command_topic", "percentage_state_topic", "percentage_value_template", up, down
+        ),
     }
 
 

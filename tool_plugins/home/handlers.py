@@ -182,7 +182,9 @@ async def heating_change(ctx: Context, room: str, direction: str, amount: float)
     for device in found:
         now = number(device.state.get("target"))
         if now is None:
-            raise ToolFailed(f"{device.name} has not told its target", spoken="I do not know what the heating is set to.")
+            raise ToolFailed(
+                f"{device.name} has not told its target", spoken="I do not know what the heating is set to."
+            )
         target = now + amount if direction == "warmer" else now - amount
         if not 5 <= target <= 30:
             raise ToolRefused(f"{target} is out of range", spoken=f"It is at {said(now)} degrees; I can set 5 to 30.")

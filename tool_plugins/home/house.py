@@ -102,7 +102,10 @@ class House:
         for text in (hint, device.name):
             words = f" {plain(text)} "
             fitting = [
-                (len(form), value) for value, forms in self._rooms.items() for form in forms if f" {plain(form)} " in words
+                (len(form), value)
+                for value, forms in self._rooms.items()
+                for form in forms
+                if f" {plain(form)} " in words
             ]
             if fitting:
                 return max(fitting)[1]

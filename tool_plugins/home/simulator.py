@@ -95,7 +95,13 @@ def zigbee_things() -> list[Thing]:
 def discovery_things() -> list[Thing]:
     """The devices that announce themselves as Home Assistant's MQTT discovery has it."""
     return [
-        Thing("hall light", "light", "Hall", {"state": "OFF", "brightness": 255}, config={"schema": "json", "brightness": True}),
+        Thing(
+            "hall light",
+            "light",
+            "Hall",
+            {"state": "OFF", "brightness": 255},
+            config={"schema": "json", "brightness": True},
+        ),
         Thing("office light", "light", "Office", {"state": "OFF", "brightness": 100}),
         Thing("bathroom light", "light", "Bathroom", {"state": "OFF", "brightness": 100}),
         Thing("garage light", "light", "Garage", {"state": "OFF", "brightness": 100}),
@@ -128,7 +134,9 @@ class Simulator:
         self.commands: list[tuple[str, str]] = []
         self._zigbee = {thing.name: thing for thing in zigbee_things()}
         self._announced = {thing.name: thing for thing in discovery_things()}
-        self.real: dict[str, State] = {t.name: dict(t.state) for t in (*self._zigbee.values(), *self._announced.values())}
+        self.real: dict[str, State] = {
+            t.name: dict(t.state) for t in (*self._zigbee.values(), *self._announced.values())
+        }
         self._claimed: dict[str, State] = {}
         self._lock = threading.RLock()
         self._ready = threading.Event()
@@ -314,15 +322,34 @@ def announcement(thing: Thing) -> dict[str, Any]:
             config |= {"temperature_command_topic": "~/set/target", "temperature_state_topic": "~/target",
                        "current_temperature_topic": "~/current", "min_temp": 5, "max_temp": 30}  # fmt: skip
         case "cover":
-            config |= {"command_topic": "~/set/move", "set_position_topic": "~/set/position", "position_topic": "~/position"}
+            config |= {
+                "command_topic": "~/set/move",
+                "set_position_topic": "~/set/position",
+                "position_topic": "~/position",
+            }
         case "fan":
-            config |= {**switch, "percentage_command_topic": "~/set/percentage", "percentage_state_topic": "~/percentage"}
+            config |= {
+                **switch,
+                "percentage_command_topic": "~/set/percentage",
+                "percentage_state_topic": "~/percentage",
+            }
         case "vacuum":
             features = ["start", "stop", "pause", "return_home", "status"]
-            config |= {"schema": "state", "command_topic": "~/set/activity", "state_topic": "~/state", "supported_features": features}
+            config |= {
+                "schema": "state",
+                "command_topic": "~/set/activity",
+                "state_topic": "~/state",
+                "supported_features": features,
+            }
         case "media_player":
-            config |= {"state_state_topic": "~/state", "state_volume_topic": "~/volume", "command_volume_topic": "~/set/volume"}
-            config |= {f"command_{verb}_topic": f"~/set/{verb}" for verb in ("play", "pause", "stop", "next", "previous")}
+            config |= {
+                "state_state_topic": "~/state",
+                "state_volume_topic": "~/volume",
+                "command_volume_topic": "~/set/volume",
+            }
+            config |= {
+                f"command_{verb}_topic": f"~/set/{verb}" for verb in ("play", "pause", "stop", "next", "previous")
+            }
         case "scene":
             config |= {"command_topic": "~/set/scene", "payload_on": "ON"}
         case "sensor":
@@ -344,7 +371,9 @@ def understood(thing: Thing, what: str, payload: str) -> State:
         case "move":
             return {} if payload == "STOP" else {"position": {"OPEN": 100, "CLOSE": 0}[payload]}
         case "activity":
-            return {"state": {"start": "cleaning", "stop": "idle", "pause": "paused", "return_to_base": "docked"}[payload]}
+            return {
+                "state": {"start": "cleaning", "stop": "idle", "pause": "paused", "return_to_base": "docked"}[payload]
+            }
         case "play" | "next" | "previous":
             return {"state": "playing"}
         case "pause" | "stop":
@@ -363,7 +392,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--broker", default="mqtt://localhost:1883", help="mqtt://HOST:PORT")
     parser.add_argument("--slow", type=float, default=0.0, metavar="SECONDS", help="how long a device takes to act")
-    parser.add_argument("--fault", action="append", default=[], metavar="NAME=KIND", help="lying, silent, garbage or deaf")
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="NAME=KIND", help="lying, silent, garbage or deaf"
+    )
     options = parser.parse_args()
     faults = dict(item.split("=", 1) for item in options.fault)
     house = Simulator(options.broker, slow_s=options.slow, faults=faults)

@@ -66,14 +66,18 @@ def _take(device: Device, exposed: Mapping[str, Any], topic: str) -> None:
         key, inverted = _BINARY[name]
         device.kind = device.kind or "binary"
         on = exposed.get("value_on", True)
-        device.channels[key] = _channel(topic, name, exposed, None, _boolean(on, exposed.get("value_off", False), inverted))
+        device.channels[key] = _channel(
+            topic, name, exposed, None, _boolean(on, exposed.get("value_off", False), inverted)
+        )
 
 
 def _feature(device: Device, kind: str, feature: Mapping[str, Any], topic: str) -> None:
     name = str(feature.get("name", ""))
     prop = str(feature.get("property") or name)
     if name == "state" and kind == "cover":
-        device.channels["move"] = _channel(topic, prop, feature, lambda v: {"open": "OPEN", "close": "CLOSE", "stop": "STOP"}[v], None)
+        device.channels["move"] = _channel(
+            topic, prop, feature, lambda v: {"open": "OPEN", "close": "CLOSE", "stop": "STOP"}[v], None
+        )
     elif name == "state":
         on, off = feature.get("value_on", "ON"), feature.get("value_off", "OFF")
         key = "locked" if kind == "lock" else "on"

@@ -87,16 +87,25 @@ class Outcome:
 
 
 class StudioClock(RealClock):
-    """Real durations under a fixed date: only `pass_s` moves the wall clock, so that what is said about time is exact."""
+    """Time that stands still unless told to pass, so that what is said about it is exact; only waiting really waits."""
 
     def __init__(self, start: datetime = START) -> None:
-        self._now = start
+        self._start = self._now = start
+        self._monotonic_s = 0.0
+
+    def monotonic(self) -> float:
+        return self._monotonic_s
 
     def now(self) -> datetime:
         return self._now
 
     def pass_s(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)
+        self._monotonic_s += seconds
+
+    def rewind(self) -> None:
+        """The wall clock as at first; the monotonic one never goes back."""
+        self._now = self._start
 
 
 @dataclass
@@ -187,15 +196,14 @@ async def run(stage: Stage, scenario: Mapping[str, Any]) -> Outcome:
     started = time.perf_counter()
     notes = _Notes()
     await stage.world.reset(stage.tooling)
+    stage.clock.rewind()
     conversation = stage.conversation(scenario.get("room"))
     steps = [scenario, *scenario.get("then", ())]
     for step in steps:
         await _step(stage, conversation, step, notes)
     tools = [str(call["tool"]) for step in steps for call in step.get("calls") or ()]
     elapsed_ms = (time.perf_counter() - started) * 1000
-    return Outcome(
-        stage.plugin, str(scenario["say"]), tuple(dict.fromkeys(tools)), tuple(notes.problems), elapsed_ms
-    )
+    return Outcome(stage.plugin, str(scenario["say"]), tuple(dict.fromkeys(tools)), tuple(notes.problems), elapsed_ms)
 
 
 async def _step(stage: Stage, conversation: Conversation, step: Mapping[str, Any], notes: _Notes) -> None:
