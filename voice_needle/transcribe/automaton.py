@@ -7,12 +7,14 @@ Thompson, subset, Moore (Hopcroft, Motwani, Ullman: Introduction to Automata The
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from voice_needle.transcribe.patterns import Choice, Loop, Node, Ref, Seq, Words
+from voice_needle.transcribe.patterns import Choice, Loop, Node, Ref, Seq, Words, draw
 
-MAX_STATES = 200_000
+MAX_STATES = 50_000
+SAMPLES = 8_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class _Nfa:
                 start = end
             return start
         if isinstance(node, Ref):
+            if node.name not in self._rules:
+                return self.add(Words((f"<{node.name}>",)), start)
             return self.add(self._rules[node.name], start)
         if isinstance(node, Seq):
             for item in node.items:
@@ -91,7 +95,7 @@ class _Nfa:
 
 
 def compile_patterns(top: Node, rules: Mapping[str, Node]) -> Automaton:
-    """The minimal automaton of `top`. Errors: ValueError when it grows past MAX_STATES."""
+    """The minimal automaton of `top`; a rule that is not given stays one symbol, "<name>". Errors: ValueError when it grows past MAX_STATES."""
     nfa = _Nfa(rules)
     start = nfa.state()
     end = nfa.add(top, start)
@@ -153,7 +157,99 @@ def _minimise(arcs: list[dict[str, int]], accepting: set[int]) -> Automaton:
     )
 
 
-def weigh(automaton: Automaton, sentences: Iterable[Sequence[str]], floor: float = 0.5) -> list[dict[str | None, float]]:
+@dataclass(frozen=True)
+class Arc:
+    start: int
+    end: int
+    chance: float
+    word: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """The weighted word network of a grammar: state 0 is the start, `final` the only end; an arc without a word is silent."""
+
+    arcs: tuple[Arc, ...]
+    states: int
+    final: int
+
+    def accepts(self, words: Iterable[str]) -> bool:
+        follow: dict[tuple[int, str], set[int]] = {}
+        for arc in self.arcs:
+            follow.setdefault((arc.start, arc.word), set()).add(arc.end)
+
+        def silently(states: set[int]) -> set[int]:
+            todo = list(states)
+            while todo:
+                for after in follow.get((todo.pop(), ""), set()) - states:
+                    states.add(after)
+                    todo.append(after)
+            return states
+
+        reached = silently({0})
+        for word in words:
+            reached = silently(set().union(*(follow.get((state, word), set()) for state in reached)))
+        return self.final in reached
+
+    def fsg(self, name: str = "tools") -> str:
+        """Sphinx's finite-state format."""
+        lines = [f"FSG_BEGIN {name}", f"NUM_STATES {self.states}", "START_STATE 0", f"FINAL_STATE {self.final}"]
+        lines += [f"TRANSITION {arc.start} {arc.end} {arc.chance:.3e} {arc.word}".rstrip() for arc in self.arcs]
+        return "\n".join([*lines, "FSG_END", ""])
+
+
+def build_network(top: Node, rules: Mapping[str, Node], inline: frozenset[str], seed: int = 1) -> Network:
+    """Determinise the frame of the sentences, and each value rule by itself; then lay a copy of its rule out at every slot.
+
+    Determinising through free text or long numbers would multiply states without end. inline: rules that belong to the frame.
+    Chances are counted from sentences drawn at random. Errors: ValueError when the patterns are too free.
+    """
+    rng = random.Random(seed)
+    frame_rules = {name: rules[name] for name in inline if name in rules}
+    frame = compile_patterns(top, frame_rules)
+    slots = frozenset(rules) - inline
+    drawn = [draw(top, rules, rng, slots) for _ in range(SAMPLES)]
+    parts: dict[str, tuple[Automaton, list[dict[str | None, float]]]] = {}
+    for name in sorted(slots):
+        automaton = compile_patterns(rules[name], {})
+        samples = [draw(rules[name], rules, rng) for _ in range(SAMPLES // 10)]
+        parts[f"<{name}>"] = automaton, weigh(automaton, samples)
+    return _compose(frame, weigh(frame, drawn), parts)
+
+
+def _compose(
+    frame: Automaton,
+    weights: list[dict[str | None, float]],
+    parts: Mapping[str, tuple[Automaton, list[dict[str | None, float]]]],
+) -> Network:
+    """Slots of the same rule that lead to the same place share one copy of it."""
+    arcs: list[Arc] = []
+    final = len(frame.arcs)
+    states = final + 1
+    bodies: dict[tuple[str, int], int] = {}
+    for state, row in enumerate(frame.arcs):
+        if state in frame.accepting:
+            arcs.append(Arc(state, final, weights[state][None], ""))
+        for symbol, after in row.items():
+            chance = weights[state][symbol]
+            if symbol not in parts:
+                arcs.append(Arc(state, after, chance, symbol))
+                continue
+            if (symbol, after) not in bodies:
+                automaton, inner = parts[symbol]
+                base = bodies[symbol, after] = states
+                states += len(automaton.arcs)
+                for at, ways in enumerate(automaton.arcs):
+                    arcs += [Arc(base + at, base + to, inner[at][word], word) for word, to in ways.items()]
+                    if at in automaton.accepting:
+                        arcs.append(Arc(base + at, after, inner[at][None], ""))
+            arcs.append(Arc(state, bodies[symbol, after], chance, ""))
+    return Network(tuple(arcs), states, final)
+
+
+def weigh(
+    automaton: Automaton, sentences: Iterable[Sequence[str]], floor: float = 0.5
+) -> list[dict[str | None, float]]:
     """How likely each way out of each state is, seen from sentences of the automaton; None is "the sentence ends here".
 
     floor: count that every way is given beforehand. Errors: ValueError for a sentence that the automaton does not accept.
@@ -170,14 +266,3 @@ def weigh(automaton: Automaton, sentences: Iterable[Sequence[str]], floor: float
             if word is not None:
                 state = automaton.arcs[state][word]
     return [{word: count / sum(row.values()) for word, count in row.items()} for row in counts]
-
-
-def fsg_text(automaton: Automaton, weights: Sequence[Mapping[str | None, float]], name: str = "tools") -> str:
-    """The automaton in Sphinx's finite-state format, which knows one final state: silent arcs lead there."""
-    final = len(automaton.arcs)
-    lines = [f"FSG_BEGIN {name}", f"NUM_STATES {final + 1}", "START_STATE 0", f"FINAL_STATE {final}"]
-    for state, row in enumerate(weights):
-        arcs = automaton.arcs[state]
-        for word, chance in row.items():
-            lines.append(f"TRANSITION {state} {final if word is None else arcs[word]} {chance:.3e} {word or ''}".rstrip())
-    return "\n".join([*lines, "FSG_END", ""])

@@ -16,7 +16,18 @@ from typing import Any
 from voice_needle.errors import BadToolSchema
 from voice_needle.tools import Tool, Toolset, spoken_forms
 from voice_needle.transcribe.patterns import (
-    NOTHING, Choice, Loop, Node, Ref, Seq, Words, choice, parse, sequence, spoken_words, words_of,
+    NOTHING,
+    Choice,
+    Loop,
+    Node,
+    Ref,
+    Seq,
+    Words,
+    choice,
+    parse,
+    sequence,
+    spoken_words,
+    words_of,
 )  # fmt: skip
 from voice_needle.transcribe.spoken_values import EVERYDAY_WORDS, EXPANSIONS, IDENTIFIER_PARTS, value_rule
 
@@ -29,15 +40,16 @@ DIALOGUE = (
 )
 """Said to the conversation, not to a tool."""
 
+FRAME = frozenset({"command", "value"})
+"""Rules that belong to the frame of a sentence; the others are values."""
+
 CORRECTION = (
     "(no|no wait|wait|sorry|actually|i mean|i meant|make that|make it|[no] not that|no (make|i) (that|it|mean|meant|said)"
     "|(change|set) (that|it) to)"
 )
 """Opens an amendment; any value of any tool may follow, or a whole new command."""
 
-POLITE_START = (
-    "(please|can you|could you|would you|will you|can you please|could you please|hey|ok|okay|i want you to)"
-)
+POLITE_START = "(please|can you|could you|would you|will you|can you please|could you please|hey|ok|okay|i want you to)"
 POLITE_END = "(please|now|thanks|thank you|for me)"
 JOIN = "(and|and then|then|and also|also)"
 
@@ -87,7 +99,8 @@ class _Builder:
         if commands:
             self._rules["command"] = choice(commands)
             one = sequence([start, Ref("command"), end])
-            ways += [(one, 0.89), (sequence([one, join, one]), 0.03)]
+            more = Choice((NOTHING, Loop(sequence([one, join]), 1)), (0.97, 0.03))
+            ways.append((sequence([more, one]), 0.92))
         if self._values:
             self._rules["value"] = choice(self._values)
             amended = choice([Ref("value"), *([Ref("command")] if commands else [])])
@@ -178,4 +191,4 @@ def _jsgf(node: Node) -> str:
     return f"[{inner}]" if len(rest) < len(node.items) else f"({inner})"
 
 
-__all__ = ["Grammar", "build_grammar"]
+__all__ = ["FRAME", "Grammar", "build_grammar"]

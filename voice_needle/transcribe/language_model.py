@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from voice_needle.transcribe.grammar import Grammar
 from voice_needle.transcribe.patterns import draw
 
-SENTENCES = 20_000
+SENTENCES = 12_000
 SEED = 20  # the same grammar gives the same model
 
 

@@ -61,10 +61,29 @@ NOTHING = Words(())
 SlotResolver: TypeAlias = Callable[[str, str], Node]
 """(list name, slot name) -> what may be said there."""
 
-_UNITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_UNITS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
 def number_words(value: int) -> list[str]:
@@ -218,23 +237,27 @@ def every_sentence(node: Node, rules: Mapping[str, Node]) -> Iterator[tuple[str,
                 yield head + tail
 
 
-def draw(node: Node, rules: Mapping[str, Node], rng: random.Random) -> tuple[str, ...]:
-    """One sentence, the ways of a choice being equally likely unless it has weights."""
+def draw(
+    node: Node, rules: Mapping[str, Node], rng: random.Random, symbols: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
+    """One sentence, the ways of a choice being equally likely unless it has weights. symbols: rules left as "<name>"."""
     if isinstance(node, Words):
         return node.words
     if isinstance(node, Choice):
         if node.weights:
-            return draw(rng.choices(node.items, node.weights)[0], rules, rng)
+            return draw(rng.choices(node.items, node.weights)[0], rules, rng, symbols)
         if NOTHING in node.items and rng.random() < 0.5:  # what is optional is left out half the time
             return ()
-        return draw(rng.choice([item for item in node.items if item != NOTHING] or [NOTHING]), rules, rng)
+        return draw(rng.choice([item for item in node.items if item != NOTHING] or [NOTHING]), rules, rng, symbols)
     if isinstance(node, Ref):
-        return draw(rules[node.name], rules, rng)
+        return (f"<{node.name}>",) if node.name in symbols else draw(rules[node.name], rules, rng, symbols)
     if isinstance(node, Loop):
         return tuple(
-            itertools.chain.from_iterable(draw(node.item, rules, rng) for _ in range(rng.randint(1, node.most)))
+            itertools.chain.from_iterable(
+                draw(node.item, rules, rng, symbols) for _ in range(rng.randint(1, node.most))
+            )
         )
-    return tuple(itertools.chain.from_iterable(draw(item, rules, rng) for item in node.items))
+    return tuple(itertools.chain.from_iterable(draw(item, rules, rng, symbols) for item in node.items))
 
 
 def words_of(node: Node) -> set[str]:

@@ -15,13 +15,13 @@ from voice_needle.audio import SAMPLE_RATE_HZ, Samples
 from voice_needle.errors import EngineFailed, EngineMissing
 from voice_needle.events import Transcript, Utterance, Word
 from voice_needle.tools import Toolset
-from voice_needle.transcribe.automaton import compile_patterns, fsg_text, weigh
+from voice_needle.transcribe.automaton import build_network
 from voice_needle.transcribe.confidence import Reading, agreement, features, logistic
-from voice_needle.transcribe.grammar import Grammar, build_grammar
+from voice_needle.transcribe.grammar import FRAME, Grammar, build_grammar
 from voice_needle.transcribe.language_model import arpa_text, draw_sentences
 from voice_needle.transcribe.pronounce import dictionary_text
 
-FORMAT = 1  # raise it when compiled files of an older version must not be read
+FORMAT = 2  # raise it when compiled files of an older version must not be read
 ALTERNATIVES = 4
 SHORTEST = SAMPLE_RATE_HZ // 20
 GRAMMAR, TRIGRAM, PHONES = "grammar", "trigram", "phones"
@@ -100,6 +100,7 @@ class SphinxRecogniser:
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
+
     # --- building ----------------------------------------------------------------------------------------------------
 
     def _build(self, grammar: Grammar) -> Path:
@@ -113,9 +114,9 @@ class SphinxRecogniser:
         if not (folder / "complete").exists():
             folder.mkdir(parents=True, exist_ok=True)
             sentences = draw_sentences(grammar)
-            automaton = compile_patterns(grammar.top, grammar.rules)
+            network = build_network(grammar.top, grammar.rules, FRAME)
             (folder / "tools.dict").write_text(dictionary_text(grammar.words), encoding="utf-8")
-            (folder / "tools.fsg").write_text(fsg_text(automaton, weigh(automaton, sentences)), encoding="utf-8")
+            (folder / "tools.fsg").write_text(network.fsg(), encoding="utf-8")
             (folder / "tools.arpa").write_text(arpa_text(sentences, grammar.words), encoding="utf-8")
             (folder / "complete").touch()
         return folder
@@ -191,7 +192,12 @@ class SphinxRecogniser:
         return Reading(tuple(word.text for word in words), found.score / frames), words
 
     def _transcript(
-        self, grammar: Reading, words: tuple[Word, ...], trigram: Reading, free_words: tuple[Word, ...], confidence: float
+        self,
+        grammar: Reading,
+        words: tuple[Word, ...],
+        trigram: Reading,
+        free_words: tuple[Word, ...],
+        confidence: float,
     ) -> Transcript:
         """The grammar's words where it found a whole sentence, the trigram model's otherwise."""
         if not grammar.words:

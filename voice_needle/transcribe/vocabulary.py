@@ -93,7 +93,9 @@ class Vocabulary:
         if not scored or scored[0][0] < CLOSE:
             return None
         best_score, best = scored[0]
-        rival = next((score for score, name in scored if (name.vocabulary, name.value) != (best.vocabulary, best.value)), 0.0)
+        rival = next(
+            (score for score, name in scored if (name.vocabulary, name.value) != (best.vocabulary, best.value)), 0.0
+        )
         if best_score - rival < MARGIN:
             return None
         return Repair(heard, best.form, best.vocabulary, round(best_score, 3))
