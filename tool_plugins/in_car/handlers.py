@@ -186,7 +186,7 @@ async def window_move(ctx: Context, window: str, action: str | None = None, posi
     """position: percent open. Cancelled by a barge-in: the window halts where it is."""
     if action is None and position is None:
         return Result.several(ask="action", told="Open or close?", options=["open", "close"])
-    target = position if position is not None else 100.0 if action == "open" else 0.0
+    target = position if position is not None else {"open": 100.0, "halfway": 50.0, "close": 0.0}[str(action)]
     wanted = SEATS if window == "all" else {window: SEATS[window]}
     before = [await bus_of(ctx).report("WindowStatus", number) for number in wanted.values()]
     ends = await asyncio.gather(*(_window(ctx, number, target) for number in wanted.values()), return_exceptions=True)

@@ -68,10 +68,14 @@ def _ask(parameter: str, told: str, options: list[str] | None = None) -> _Answer
     return _Answer(Result.several(ask=parameter, told=told, options=options or []))
 
 
-async def _item(ctx: Context, item: str | None, sku: str | None) -> Mapping[str, Any]:
-    """The item that was named, or whose SKU was spelled. Errors: _Answer with a question."""
+async def _item(ctx: Context, item: str | None, sku: str | None, bin: str | None = None) -> Mapping[str, Any]:
+    """The item that was named, or whose SKU was spelled, or the only one in `bin`. Errors: _Answer with a question."""
     store = _store(ctx)
     skus = await store.names()
+    if item is None and sku is None and bin is not None:
+        held = await _inside(ctx, bin)
+        if len(held) == 1:
+            return held[0][0]
     if item is None and sku is None:
         raise _ask("item", "Which item?")
     named = skus.get(item) if item is not None else None
@@ -87,6 +91,14 @@ async def _item(ctx: Context, item: str | None, sku: str | None) -> Mapping[str,
     if near:
         raise _ask("sku", f"There is no {wanted}. Did you mean {listed(near, 'or')}?", near)
     raise _Answer(Result.not_found(told=f"There is no item with the number {wanted}."))
+
+
+async def _inside(ctx: Context, bin: str) -> list[tuple[Mapping[str, Any], int]]:
+    """(item, quantity) of all in a bin. Errors: _Answer for a bin that is not there."""
+    try:
+        return await _store(ctx).ask(lambda db: stock.inside(db, stock.bin_of(db, bin)))
+    except Refusal as error:
+        raise _Answer(Result.not_found(told=f"There is no bin {place(bin)}.")) from error
 
 
 def _in_own_unit(quantity: int, unit: str | None, item: Mapping[str, Any]) -> int:
@@ -151,13 +163,7 @@ def _everywhere(row: Mapping[str, Any], places: Mapping[str, int]) -> str:
 
 async def bin_contents(ctx: Context, bin: str) -> Result:
     async def work() -> Result:
-        def read(db: Any) -> Any:
-            return stock.inside(db, stock.bin_of(db, bin))
-
-        try:
-            held = await _store(ctx).ask(read)
-        except Refusal:
-            return Result.not_found(told=f"There is no bin {place(bin)}.")
+        held = await _inside(ctx, bin)
         if not held:
             return Result(bin=bin, items=[], told=f"{place(bin)} is empty.")
         parts = [amount(quantity, row) for row, quantity in held[:_MANY]]
@@ -223,11 +229,11 @@ async def stock_pick(
     bin: str | None = None,
 ) -> Result:
     async def work() -> Result:
-        row = await _item(ctx, item, sku)
+        row = await _item(ctx, item, sku, bin)
         wanted = _in_own_unit(quantity, unit, row)
 
         def told(done: Mapping[str, Any]) -> str:
-            return f"Picked {amount(done['quantity'], row)} from {place(done['bin'])}; {bare(done['left'], row)} left."
+            return f"{amount(done['quantity'], row)} picked from {place(done['bin'])}; {bare(done['left'], row)} left."
 
         return await _book(ctx, _booking(ctx, "pick", sku=row["sku"], quantity=wanted, bin=bin), row, told)
 
@@ -235,14 +241,21 @@ async def stock_pick(
 
 
 async def stock_put_away(
-    ctx: Context, quantity: int, bin: str, unit: str | None = None, item: str | None = None, sku: str | None = None
+    ctx: Context,
+    bin: str,
+    quantity: int | None = None,
+    unit: str | None = None,
+    item: str | None = None,
+    sku: str | None = None,
 ) -> Result:
     async def work() -> Result:
+        if quantity is None:
+            raise _ask("quantity", "How many?")
         row = await _item(ctx, item, sku)
         given = _in_own_unit(quantity, unit, row)
 
         def told(done: Mapping[str, Any]) -> str:
-            return f"Put {amount(done['quantity'], row)} away in {place(done['bin'])}."
+            return f"{amount(done['quantity'], row)} put away in {place(done['bin'])}."
 
         return await _book(ctx, _booking(ctx, "put_away", sku=row["sku"], quantity=given, bin=bin), row, told)
 
@@ -259,11 +272,11 @@ async def stock_move(
     bin: str | None = None,
 ) -> Result:
     async def work() -> Result:
-        row = await _item(ctx, item, sku)
+        row = await _item(ctx, item, sku, bin)
         wanted = _in_own_unit(quantity, unit, row) if quantity is not None else None
 
         def told(done: Mapping[str, Any]) -> str:
-            return f"Moved {amount(done['quantity'], row)} from {place(done['bin'])} to {place(done['to_bin'])}."
+            return f"{amount(done['quantity'], row)} moved from {place(done['bin'])} to {place(done['to_bin'])}."
 
         booking = _booking(ctx, "move", sku=row["sku"], quantity=wanted, bin=bin, to_bin=to_bin)
         return await _book(ctx, booking, row, told)
@@ -279,7 +292,7 @@ async def stock_receive(
         given = _in_own_unit(quantity, unit, row)
 
         def told(done: Mapping[str, Any]) -> str:
-            return f"Received {amount(done['quantity'], row)}. They are on the dock."
+            return f"{amount(done['quantity'], row)} received, on the dock now."
 
         return await _book(ctx, _booking(ctx, "receive", sku=row["sku"], quantity=given), row, told)
 
@@ -295,13 +308,13 @@ async def stock_count(
     bin: str | None = None,
 ) -> Result:
     async def work() -> Result:
-        row = await _item(ctx, item, sku)
+        row = await _item(ctx, item, sku, bin)
         found = _in_own_unit(quantity, unit, row)
 
         def told(done: Mapping[str, Any]) -> str:
             off = int(done["difference"])
             verdict = f"{abs(off)} {'more' if off > 0 else 'fewer'} than booked" if off else "as booked"
-            return f"Counted {amount(done['quantity'], row)} in {place(done['bin'])}, {verdict}."
+            return f"{amount(done['quantity'], row)} counted in {place(done['bin'])}, {verdict}."
 
         return await _book(ctx, _booking(ctx, "count", sku=row["sku"], quantity=found, bin=bin), row, told)
 
@@ -318,13 +331,13 @@ async def stock_adjust(
     bin: str | None = None,
 ) -> Result:
     async def work() -> Result:
-        row = await _item(ctx, item, sku)
+        row = await _item(ctx, item, sku, bin)
         given = _in_own_unit(quantity, unit, row)
 
         def told(done: Mapping[str, Any]) -> str:
-            verb = "Added" if reason == "found" else "Wrote off"
+            verb = "added" if reason == "found" else "written off"
             left = bare(done["left"], row)
-            return f"{verb} {amount(done['quantity'], row)} in {place(done['bin'])} as {reason}; {left} there now."
+            return f"{amount(done['quantity'], row)} {verb} in {place(done['bin'])} as {reason}; {left} there now."
 
         booking = _booking(ctx, "adjust", sku=row["sku"], quantity=given, bin=bin, reason=reason)
         return await _book(ctx, booking, row, told)
