@@ -9,6 +9,20 @@ confidence, confirmation) before it is a decision. An engine is imported only wh
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from voice_needle.route.registry import DEFAULT, ROUTERS, get_router
 
-__all__ = ["DEFAULT", "ROUTERS", "get_router"]
+if TYPE_CHECKING:
+    from voice_needle.route.stitch import Stitch
+
+__all__ = ["DEFAULT", "ROUTERS", "Stitch", "get_router"]
+
+
+def __getattr__(name: str) -> Any:
+    """`Stitch` is imported when it is first asked for."""
+    if name == "Stitch":
+        from voice_needle.route.stitch import Stitch
+
+        return Stitch
+    raise AttributeError(name)

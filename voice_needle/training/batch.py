@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from voice_needle.route.stitch.encoder.hints import mark, padded
@@ -21,6 +22,7 @@ from voice_needle.training.examples import Answer, Example
 from voice_needle.training.model import COUNTS, WIDTH, Stitch
 
 VALUES = 24  # values of one enum that a training step compares
+BLUR = 0.8  # most noise on a schema vector, as a share of its length
 LENGTH = 72  # word-pieces of a training utterance; longer ones are skipped
 
 
@@ -184,7 +186,7 @@ class Collator:
                     starts[row, order[answer.tool], covered[0]] = 1.0
         return {
             "ids": torch.from_numpy(ids), "mask": torch.from_numpy((ids > 0).astype(np.int64)),
-            "tools": torch.from_numpy(self.vectors.table[tools].astype(np.float32)), "tool_parameters": torch.from_numpy(means),
+            "tools": self._blurred(self._rows(tools)), "tool_parameters": self._blurred(torch.from_numpy(means)),
             "tool_mask": torch.from_numpy(tool_mask), "present": torch.from_numpy(present),
             "trains_tools": torch.tensor([float(item.loss == "all" and bool(item.tools)) for item in examples]),
             "starts": torch.from_numpy(starts),
@@ -233,7 +235,7 @@ class Collator:
                     choices.append((at, column, *self._choice(parameter, matched[column], wanted)))
         return {
             "call_of": torch.from_numpy(call_of), "place": torch.from_numpy(place), "given": torch.from_numpy(given),
-            "tool": self._rows(tool), "parameters": self._rows(grid["rows"]), "kinds": torch.from_numpy(grid["kinds"]),
+            "tool": self._blurred(self._rows(tool)), "parameters": self._blurred(self._rows(grid["rows"])), "kinds": torch.from_numpy(grid["kinds"]),
             "required": torch.from_numpy(grid["required"]), "parameter_mask": torch.from_numpy(grid["parameter_mask"]),
             "start": torch.from_numpy(start), "end": torch.from_numpy(end), "hints": torch.from_numpy(hints),
             **self._choices(choices),
@@ -241,6 +243,15 @@ class Collator:
 
     def _rows(self, rows: np.ndarray[Any, Any]) -> Tensor:
         return torch.from_numpy(self.vectors.table[rows].astype(np.float32))
+
+    def _blurred(self, vectors: Tensor) -> Tensor:
+        """In training, vectors each moved a random way: what is learned is then about meanings, not about these few tools."""
+        if not self.training:
+            return vectors
+        length = vectors.norm(dim=-1, keepdim=True)
+        amount = torch.rand(*vectors.shape[:-1], 1) * (BLUR / WIDTH**0.5)
+        moved = torch.randn_like(vectors).mul_(amount).add_(vectors / length.clamp(min=1e-6))
+        return F.normalize(moved, dim=-1) * length
 
     def _choice(self, parameter: ParameterText, matched: list[bool], wanted: str | None) -> tuple[list[int], list[bool], int]:
         """Rows, matches and the right index of at most VALUES values of one parameter."""

@@ -51,7 +51,7 @@ class _Select(nn.Module):
 
     def forward(self, words: Tensor, tools: Tensor, parameters: Tensor, rough: Tensor) -> tuple[Tensor, ...]:
         mask, offered = torch.ones_like(words[:, :, 0]), torch.ones_like(tools[:, :, 0])
-        return self.select.fine(words, mask, tools, parameters, offered, rough)  # type: ignore[no-any-return]
+        return self.select.fine(words, mask, tools, parameters, offered, rough)
 
 
 class _Fill(nn.Module):

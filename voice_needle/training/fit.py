@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 
+from voice_needle.route.stitch.encoder.round4 import rounded
 from voice_needle.route.stitch.encoder.tokens import WordPieces
 from voice_needle.route.stitch.schema_text import KINDS
 from voice_needle.training.batch import Batch, Collator, SchemaVectors, batches
 from voice_needle.training.examples import Example
 from voice_needle.training.loss import WEIGHTS, Counts, forward, losses
 from voice_needle.training.model import Stitch, load_published, published_folder
-from voice_needle.route.stitch.encoder.round4 import rounded
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from voice_needle.route.stitch.encoder.network import Floats, Selected
 
 FEATURES = (
     "present", "rival", "servable", "start", "count", "margin", "span", "choice", "unnamed", "calls", "tools", "pieces",
-    "margins", "lexical",
+    "margins", "spans",
 )  # fmt: skip
 _LIMIT = 12.0
 
@@ -43,7 +43,7 @@ def features(selected: Selected, wanted: Sequence[Place], drafts: Sequence[Draft
         math.log1p(tools),
         math.log1p(pieces),
         sum(math.log1p(math.exp(-margin)) for margin in margins),
-        sum(draft.spans and min(draft.spans) or 0.0 for draft in drafts),
+        sum(score for draft in drafts for score in draft.spans),
     ]
     return np.clip(np.array(row, dtype=np.float32), -_LIMIT, _LIMIT)
 

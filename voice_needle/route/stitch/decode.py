@@ -24,8 +24,12 @@ from voice_needle.route.stitch.schema_text import KINDS, ParameterText
 from voice_needle.route.values import Parsed, Problem, parse_value
 from voice_needle.tools import Tool
 
+FLOOR = -3.0  # logit under which nothing is even proposed
 CALLS = 6  # more in one breath are not believed
 SPAN = 32  # word-pieces of one value
+CANDIDATES = 6  # spans tried for one parameter, where the likeliest says nothing of its type or is taken by another
+BEHIND = 5.0  # by how much log-probability another span may be behind the likeliest
+BEAM = 24
 LOOSE, STRICT = 0.6, 0.9  # a value that no word names: how sure the network must be without, with spoken forms declared
 _BOOLEAN = KINDS.index("boolean")
 _WORD = re.compile(r"\w+(?:[.:,'’/-]\w+)*")
@@ -53,15 +57,22 @@ class Draft:
     unnamed: int = 0  # values that no word names
 
 
-def places(selected: Selected, threshold: float = 0.0) -> list[Place]:
-    """The calls, in spoken order; of two tools that claim the same start the surer one."""
+def places(selected: Selected) -> list[Place]:
+    """The calls, in spoken order; of two tools that claim the same start the surer one.
+
+    Where no tool is likelier than not, the likeliest is still proposed down to FLOOR: whether it is believed is for the calibrated
+    confidence to say, which also knows how clear the rest is.
+    """
     found: list[Place] = []
-    for tool in np.flatnonzero(selected.present > threshold):
+    likely = np.flatnonzero(selected.present > 0.0).tolist()
+    if not likely and len(selected.present) and selected.present.max() > FLOOR:
+        likely = [int(selected.present.argmax())]
+    for tool in likely if selected.servable > FLOOR else []:
         starts = selected.starts[tool].copy()
         starts[0] = starts[-1] = -1e4
         peaks = [int(at) for at in np.flatnonzero(starts > 0.0) if starts[at] >= starts[max(0, at - 1) : at + 2].max()]
         for at in peaks[:CALLS] or [int(starts.argmax())]:
-            found.append(Place(int(tool), at, float(selected.present[tool]), float(starts[at])))
+            found.append(Place(tool, at, float(selected.present[tool]), float(starts[at])))
     best: dict[int, Place] = {}
     for place in found:
         held = best.get(place.start)
@@ -74,14 +85,17 @@ def places(selected: Selected, threshold: float = 0.0) -> list[Place]:
     return sorted(kept, key=lambda place: place.start)
 
 
-def best_span(start: Floats, end: Floats) -> tuple[int, int, float]:
-    """First and last piece and the log-probability of the best span; the two marks at the ends are no part of any."""
+def likely_spans(start: Floats, end: Floats, count: int = CANDIDATES) -> list[tuple[int, int, float]]:
+    """First and last piece and log-probability of the likeliest spans; the two marks at the ends are no part of any."""
     starts, ends = _log_softmax(start[1:-1]), _log_softmax(end[1:-1])
     grid = starts[:, None] + ends[None, :]
     allowed = np.triu(np.ones(grid.shape, bool)) & ~np.triu(np.ones(grid.shape, bool), SPAN)
-    at = int(np.where(allowed, grid, -np.inf).argmax())
-    first, last = divmod(at, grid.shape[1])
-    return first + 1, last + 1, float(grid[first, last])
+    flat = np.where(allowed, grid, -np.inf).ravel()
+    order = np.argsort(-flat, kind="stable")[:count]
+    best = flat[order[0]]
+    return [
+        (int(at) // grid.shape[1] + 1, int(at) % grid.shape[1] + 1, float(flat[at])) for at in order if flat[at] > best - BEHIND
+    ]
 
 
 def words_of(text: str, pieces: Pieces, first: int, last: int) -> str:
@@ -142,7 +156,7 @@ def _inputs(
         matches[at, : len(matched[row][column])] = matched[row][column]
     if not chosen:  # the graph wants at least one
         chosen, values, matches = [(0, 0)], np.zeros((1, 1, WIDTH), np.float32), np.zeros((1, 1), np.float32)
-    inputs = {
+    inputs: dict[str, NDArray[Any]] = {
         "place": place, "tool": np.stack([held.tool for held in vectors]), "parameters": parameters, **grid,
         "parameter_mask": mask, "hints": hints.astype(np.float32), "values": values,
         "owner": np.array(chosen, dtype=np.int64), "matches": matches,
@@ -150,80 +164,110 @@ def _inputs(
     return inputs, matched, {key: at for at, key in enumerate(chosen)}
 
 
+@dataclass(frozen=True)
+class _Option:
+    """One way to give a parameter its value. span: the pieces it takes for itself, None where it takes none."""
+
+    score: float
+    span: tuple[int, int] | None
+    found: Parsed | Problem | None  # None: the parameter is left out
+    choice: float | None = None  # log-probability, of a choice
+    unnamed: bool = False
+
+
 class _Reader:
-    """Collects the arguments of one call."""
+    """Collects the arguments of one call: options for each parameter, then the best set in which no two take the same words."""
 
     def __init__(self, text: str, pieces: Pieces, tool: Tool, held: ToolVectors, context: RouteContext) -> None:
         self._text, self._pieces, self._tool, self._held, self._context = text, pieces, tool, held, context
-        self._found: dict[str, Parsed | Problem] = {}
-        self._logits: dict[str, float] = {}
-        self._spans: dict[str, tuple[int, int]] = {}
-        self._draft = Draft(Call(tool.name), None)
+        self._options: dict[str, list[_Option]] = {}
+        self._margins: list[float] = []
 
     def read(
         self, column: int, present: float, start: Floats, end: Floats, values: Floats | None, matched: Sequence[bool]
     ) -> None:  # fmt: skip
         """Take in one parameter."""
         parameter = self._held.text.parameters[column]
-        self._draft.margins.append(abs(present))
-        if present <= 0.0:
-            return
-        first, last, sure = best_span(start, end)
-        said = words_of(self._text, self._pieces, first, last)
         schema = self._tool.properties.get(parameter.name)
-        if not isinstance(schema, Mapping):
+        self._margins.append(abs(present))
+        if present <= 0.0 or not isinstance(schema, Mapping):
             return
-        found = parse_value(said, schema, self._context)
-        if values is not None and len(parameter.values):
-            found = self._chosen(parameter, found, said, sure, values[: len(parameter.values)], matched)
+        spans = [
+            (first, last, score, parse_value(words_of(self._text, self._pieces, first, last), schema, self._context))
+            for first, last, score in likely_spans(start, end)
+        ]
+        if values is not None and parameter.values:
+            self._options[parameter.name] = [self._chosen(parameter, spans, values[: len(parameter.values)], matched)]
         else:
-            self._draft.spans.append(sure)
-        if isinstance(found, Parsed) and found.evidence == said or isinstance(found, Problem):
-            self._spans[parameter.name] = (first, last)
-        self._found[parameter.name], self._logits[parameter.name] = found, present
+            self._options[parameter.name] = self._spanned(parameter.name, present, spans)
+
+    def _spanned(
+        self, name: str, present: float, spans: Sequence[tuple[int, int, float, Parsed | Problem]]
+    ) -> list[_Option]:  # fmt: skip
+        """The spans that say a value of the type; the likeliest as a problem, where it says one that cannot be, or none does."""
+        first, last, score, found = spans[0]
+        if isinstance(found, Problem) and found.kind in ("out_of_range", "ambiguous"):
+            return [_Option(score, (first, last), found)]
+        options = [_Option(item[2], item[:2], item[3]) for item in spans if isinstance(item[3], Parsed)]
+        if not options:
+            options = [_Option(score, (first, last), found)]
+        if name not in self._tool.required:
+            options.append(_Option(-BEHIND - present, None, None))
+        return options
 
     def _chosen(
-        self, parameter: ParameterText, found: Parsed | Problem, said: str, sure: float, logits: Floats, matched: Sequence[bool]
-    ) -> Parsed | Problem:
+        self, parameter: ParameterText, spans: Sequence[tuple[int, int, float, Parsed | Problem]], logits: Floats,
+        matched: Sequence[bool],
+    ) -> _Option:  # fmt: skip
         shares = _log_softmax(logits)
         best = int(shares.argmax())
-        if isinstance(found, Parsed):
-            index = next((n for n, item in enumerate(parameter.values) if item.value == found.value), best)
-            self._draft.choices.append(float(shares[index]))
-            return found
         value, share = parameter.values[best], float(np.exp(shares[best]))
-        self._draft.choices.append(float(shares[best]))
+        said = [(item, n) for item in spans if isinstance(item[3], Parsed)
+                for n, offered in enumerate(parameter.values) if offered.value == item[3].value]  # fmt: skip
+        if said:
+            (first, last, score, found), index = next((pair for pair in said if pair[1] == best), said[0])
+            if index == best or score > spans[0][2] - 1.0:
+                return _Option(score, (first, last), found, float(shares[index]))
         if matched[best] and share >= 0.5:
-            form = next((form for form in value.forms if form and f" {form} " in padded(self._text)), said)
-            return Parsed(value.value, form)
+            form = next((form for form in value.forms if form and f" {form} " in padded(self._text)), self._text)
+            return _Option(0.0, None, Parsed(value.value, form), float(shares[best]))
         declared = self._tool.properties[parameter.name]
         named = parameter.kind != _BOOLEAN and bool(declared.get("x-spoken") or declared.get("x-vocabulary"))
         if share >= (STRICT if named else LOOSE):
-            self._draft.unnamed += 1
-            return Parsed(value.value, self._text.strip())
-        return found
+            return _Option(0.0, None, Parsed(value.value, self._text.strip()), float(shares[best]), unnamed=True)
+        return _Option(spans[0][2], spans[0][:2], spans[0][3], float(shares[best]))
 
     def draft(self) -> Draft:
         """The call, its defaults filled in; a question where a value cannot be read or is missing."""
-        question: Question | None = None
-        arguments: dict[str, Any] = {}
-        evidence: dict[str, str] = {}
-        taken: list[tuple[int, int]] = []
-        for name in sorted(self._found, key=lambda key: -self._logits[key]):
-            found, span = self._found[name], self._spans.get(name)
-            clash = span is not None and any(span[0] <= other[1] and other[0] <= span[1] for other in taken)
-            if clash and name not in self._tool.required:
-                continue
-            if span is not None:
-                taken.append(span)
-            if isinstance(found, Parsed):
-                arguments[name], evidence[name] = found.value, found.evidence
-            else:
-                question = question or ask_for(self._tool, name, found)
-        ordered = {name: arguments[name] for name in self._tool.properties if name in arguments}
-        call, missing = complete_call(self._tool, ordered, evidence, self._context)
-        self._draft.call, self._draft.question = call, question or missing
-        return self._draft
+        chosen = self._best()
+        kept = {name: option for name, option in chosen.items() if option.found is not None}
+        arguments = {name: kept[name].found for name in self._tool.properties if name in kept}
+        values = {name: found.value for name, found in arguments.items() if isinstance(found, Parsed)}
+        evidence = {name: found.evidence for name, found in arguments.items() if isinstance(found, Parsed)}
+        question = next((ask_for(self._tool, name, found) for name, found in arguments.items() if isinstance(found, Problem)), None)
+        call, missing = complete_call(self._tool, values, evidence, self._context)
+        return Draft(
+            call, question or missing, self._margins,
+            [option.score for option in kept.values() if option.choice is None],
+            [option.choice for option in kept.values() if option.choice is not None],
+            sum(option.unnamed for option in kept.values()),
+        )  # fmt: skip
+
+    def _best(self) -> dict[str, _Option]:
+        """Beam search over the parameters for the likeliest options whose spans do not overlap."""
+        beam: list[tuple[float, dict[str, _Option]]] = [(0.0, {})]
+        for name, options in self._options.items():
+            wider = []
+            for total, held in beam:
+                free = [option for option in options if not any(_overlap(option.span, other.span) for other in held.values())]
+                # Where every option clashes, the parameter is left out: two values never come from the same words.
+                wider += [(total + option.score, {**held, name: option}) for option in free] or [(total - 2 * BEHIND, held)]
+            beam = sorted(wider, key=lambda item: -item[0])[:BEAM]
+        return beam[0][1]
+
+
+def _overlap(a: tuple[int, int] | None, b: tuple[int, int] | None) -> bool:
+    return a is not None and b is not None and a[0] <= b[1] and b[0] <= a[1]
 
 
 def _log_softmax(logits: Floats) -> Floats:

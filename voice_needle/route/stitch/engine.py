@@ -14,7 +14,7 @@ from voice_needle.events import Call, Decision, DialogueAct, Outcome, RouteConte
 from voice_needle.route.gate import Thresholds
 from voice_needle.route.stitch.annotate import annotated
 from voice_needle.route.stitch.cache import TOOLSETS, SchemaCache, ToolsetVectors
-from voice_needle.route.stitch.confidence import Calibration, features
+from voice_needle.route.stitch.confidence import FEATURES, Calibration, features
 from voice_needle.route.stitch.decode import Draft, Place, fill, places
 from voice_needle.route.stitch.dialogue import DIALOGUE_TOOLS, act_of
 from voice_needle.route.stitch.encoder.network import Encoded, Floats, Network, Selected
@@ -23,7 +23,7 @@ from voice_needle.tools import Tool, Toolset
 
 SHORTLIST = 16  # tools that are compared with one another; more are first cut down by a dot product
 _ACTS = tuple(Tool.from_schema(schema) for schema in DIALOGUE_TOOLS)
-_DANGLING = frozenset("and then the a an to in on at for with of or my into from by set turn please as".split())
+_DANGLING = frozenset(["and", "then", "the", "a", "an", "to", "in", "on", "at", "for", "with", "of", "or", "my", "into", "from", "by", "set", "turn", "please", "as"])
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Reading:
     act: DialogueAct | None
     features: Floats
     reason: str = ""
+
+    @property
+    def firm(self) -> bool:
+        """Whether the network finds the request servable, and every tool likelier called than not: enough to ask about it."""
+        return bool(self.features[FEATURES.index("present")] > 0.0 and self.features[FEATURES.index("servable")] > 0.0)
 
 
 class StitchRouter:
@@ -64,7 +69,7 @@ class StitchRouter:
     def route(self, transcript: Transcript, tools: Toolset, context: RouteContext) -> Decision:
         """Decide; the gate behind it applies thresholds and confirmations."""
         started = time.perf_counter()
-        decision = self._decide(transcript.text, self._annotated(tools), context)
+        decision = self.observed(transcript.text, tools, context)[0]
         return replace(decision, router=self.name, elapsed_ms=(time.perf_counter() - started) * 1000)
 
     def _vectors(self, tools: Toolset) -> ToolsetVectors:
@@ -78,13 +83,18 @@ class StitchRouter:
                 self._known.popitem(last=False)
         return self._known[tools.content_hash]
 
-    def _decide(self, text: str, tools: Toolset, context: RouteContext) -> Decision:
+    def observed(self, text: str, tools: Toolset, context: RouteContext) -> tuple[Decision, Reading | None]:
+        """The decision and what it rests on; no reading where the words were not looked at."""
         pieces = self.network.pieces.utterance(text)
         if len(pieces) <= 2:
-            return Decision(reason="nothing said", confidence=1.0)
+            return Decision(reason="nothing said", confidence=1.0), None
         if pieces.truncated:
-            return Decision(reason="too long", confidence=1.0)
+            return Decision(reason="too long", confidence=1.0), None
+        tools = self._annotated(tools)
         reading = self.read(text, pieces, tools, context)
+        return self._decide(text, pieces, reading, tools, context), reading
+
+    def _decide(self, text: str, pieces: Pieces, reading: Reading, tools: Toolset, context: RouteContext) -> Decision:
         if reading.act is DialogueAct.CORRECT:
             return self._corrected(text, pieces, reading, tools, context)
         if reading.act is not None:
@@ -95,8 +105,11 @@ class StitchRouter:
         calls = tuple(draft.call for draft in reading.drafts)
         question = next((draft.question for draft in reading.drafts if draft.question is not None), None)
         if question is not None:
+            meant = 1.0 - self.calibration.decline(reading.features)
             dangling = question.kind == "missing" or text.lower().split()[-1] in _DANGLING
-            return Decision(calls, Outcome.ASK, sure, question, reason="stitch", complete=not dangling)
+            if not reading.firm:
+                return Decision(confidence=1.0 - meant, reason="no tool fits", complete=not dangling)
+            return Decision(calls, Outcome.ASK, meant, question, reason="stitch", complete=not dangling)
         return Decision(calls, Outcome.ACT, sure, reason="stitch", complete=text.lower().split()[-1] not in _DANGLING)
 
     def read(self, text: str, pieces: Pieces, tools: Toolset, context: RouteContext) -> Reading:
@@ -104,15 +117,17 @@ class StitchRouter:
         held = self._vectors(tools)
         encoded = self.network.encode(pieces.ids)
         index, selected = self._select(encoded, held)
-        wanted = places(selected) if selected is not None and selected.servable > 0.0 else []
+        wanted = places(selected) if selected is not None else []
         if selected is None:
-            return Reading((), None, np.zeros(0, np.float32), "no tools")
+            return Reading((), None, np.zeros(len(FEATURES), np.float32), "no tools")
         vectors = [held.tools[index[place.tool]] for place in wanted]
         acts = [act_of(item.text.name) if item.text.name not in tools else None for item in vectors]
         top = max(range(len(wanted)), key=lambda number: wanted[number].present, default=-1)
         keep = [top] if top >= 0 and acts[top] is not None else [n for n, act in enumerate(acts) if act is None]
         wanted, vectors = [wanted[n] for n in keep], [vectors[n] for n in keep]
-        act = acts[top] if top >= 0 else None
+        act = acts[top] if top >= 0 and wanted[0].present > 0.0 else None
+        if act is None and top >= 0 and acts[top] is not None:
+            wanted, vectors = [], []
         drafts: list[Draft] = []
         if wanted:
             offered: Mapping[str, Tool] = {**{item.name: item for item in self._acts}, **tools}

@@ -120,15 +120,10 @@ class Network:
         vectors, aims = np.zeros((len(texts), WIDTH), np.float32), np.zeros((len(texts), WIDTH), np.float32)
         if texts and self._schema is None:
             self._schema = self._session("schema")
-        found = self.pieces.schema_ids(list(texts))
-        order = sorted(range(len(texts)), key=lambda number: len(found[number]))
-        for at in range(0, len(order), 16):
-            part = order[at : at + 16]
-            ids = np.zeros((len(part), max(len(found[number]) for number in part)), dtype=np.int64)
-            for row, number in enumerate(part):
-                ids[row, : len(found[number])] = found[number]
-            low, mask = self._low(ids, (ids > 0).astype(np.float32))
-            vectors[part], aims[part] = self._schema.run(None, {"low": low, "mask": mask})
+        # One at a time: int8 activations are scaled by what shares their batch, and a tool's vector must not depend on its company.
+        for row, found in enumerate(self.pieces.schema_ids(list(texts))):
+            low, mask = self._low(np.array([found], dtype=np.int64), np.ones((1, len(found)), dtype=np.float32))
+            vectors[row : row + 1], aims[row : row + 1] = self._schema.run(None, {"low": low, "mask": mask})
         return vectors, aims
 
     def rest(self) -> None:

@@ -18,6 +18,8 @@ SCHEMA_LIMIT = 64  # word-pieces of a schema text; the rest of a description is 
 # Recognisers write no punctuation, so the model learns without it; what is typed loses it here, and keeps "5.5" and "7:30".
 _PUNCTUATION = re.compile(r"[.,;!?\"()\[\]{}<>|`…“”‘]+(?=\s|$)|(?<=\s)[.,;!\"()\[\]{}<>|`…“”‘]+|^[.,;!?\"()\[\]{}<>|`“‘]+")
 
+_SURROGATE = re.compile("[\ud800-\udfff]")  # halves of a pair, which are no text
+
 
 @dataclass(frozen=True)
 class Pieces:
@@ -46,13 +48,14 @@ class WordPieces:
 
     def schema_ids(self, texts: list[str], limit: int = SCHEMA_LIMIT) -> list[list[int]]:
         """Word-piece numbers of schema texts, cut to `limit`."""
-        found = self._tokenizer.encode_batch([text[: limit * 12] for text in texts])
+        found = self._tokenizer.encode_batch([_SURROGATE.sub("\ufffd", text[: limit * 12]) for text in texts])
         return [item.ids if len(item.ids) <= limit else [*item.ids[: limit - 1], item.ids[-1]] for item in found]
 
     def utterance(self, text: str, limit: int = UTTERANCE_LIMIT) -> Pieces:
         """Pieces of what was said. Sentence punctuation is blanked out first; offsets are those of the text as given."""
         cut = len(text) > limit * 16
-        blanked = _PUNCTUATION.sub(lambda match: " " * len(match.group()), text[: limit * 16] if cut else text)
+        whole = _SURROGATE.sub("\ufffd", text[: limit * 16] if cut else text)
+        blanked = _PUNCTUATION.sub(lambda match: " " * len(match.group()), whole)
         found = self._tokenizer.encode(blanked)
         ids = np.asarray(found.ids, dtype=np.int64)
         spans = np.asarray(found.offsets, dtype=np.int64).reshape(-1, 2)

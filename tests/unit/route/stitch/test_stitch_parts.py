@@ -1,0 +1,233 @@
+"""Stitch without its weights: word-pieces, schema texts, rounding, decoding and confidence, each against what is known."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voice_needle.errors import ModelCorrupt
+from voice_needle.events import RouteContext
+from voice_needle.route.stitch.cache import ToolVectors
+from voice_needle.route.stitch.confidence import FEATURES, Calibration, Curve
+from voice_needle.route.stitch.decode import _Reader, likely_spans, places, words_of
+from voice_needle.route.stitch.encoder.hints import mark, padded
+from voice_needle.route.stitch.encoder.hints import places as form_places
+from voice_needle.route.stitch.encoder.network import Selected
+from voice_needle.route.stitch.encoder.round4 import LEVELS, pack
+from voice_needle.route.stitch.encoder.tokens import WordPieces
+from voice_needle.route.stitch.schema_text import KINDS, tool_text, words
+from voice_needle.tools import Tool
+
+NOW = RouteContext(now=datetime(2026, 11, 21, 10, 0, tzinfo=UTC))
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz0123456789", *".%'$:-",
+              *(f"##{sign}" for sign in "abcdefghijklmnopqrstuvwxyz0123456789"), "turn", "on", "the", "light", "kitchen", "set"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory: pytest.TempPathFactory) -> WordPieces:
+    path = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
+    path.write_text("\n".join(VOCABULARY) + "\n")
+    return WordPieces(path)
+
+
+# --- word-pieces -----------------------------------------------------------------------------------------------------
+
+
+def test_sentence_punctuation_is_left_out_and_offsets_stay_those_of_the_text(pieces: WordPieces) -> None:
+    text = 'Turn on, "the" light. Set 5.5%!'
+    cut = pieces.utterance(text)
+    seen = [text[start:end] for start, end in cut.spans[1:-1].tolist()]
+    assert seen == ["Turn", "on", "the", "light", "Set", "5", ".", "5", "%"]
+
+
+@given(st.text(max_size=300))
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_cut_with_offsets_inside_it(pieces: WordPieces, text: str) -> None:
+    cut = pieces.utterance(text, limit=40)
+    assert 2 <= len(cut) <= 40
+    assert (cut.spans >= 0).all() and (cut.spans <= len(text)).all()
+
+
+def test_ten_thousand_words_are_marked_as_truncated(pieces: WordPieces) -> None:
+    assert pieces.utterance("light " * 10_000).truncated
+    assert not pieces.utterance("turn on the light").truncated
+
+
+def test_a_span_covers_the_pieces_that_overlap_it(pieces: WordPieces) -> None:
+    cut = pieces.utterance("turn on the kitchen light")
+    assert cut.cover(12, 19) == (4, 4)
+    assert cut.cover(25, 30) is None
+
+
+# --- schema texts ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "spoken"), [("HassTurnOn", "hass turn on"), ("math.sum", "math sum"), ("set_volume", "set volume"), ("getHTMLPage", "get html page")]
+)
+def test_names_are_read_as_words(name: str, spoken: str) -> None:
+    assert words(name) == spoken
+
+
+def test_a_tool_reads_as_its_words_kinds_and_values() -> None:
+    text = tool_text(
+        {"name": "set_light", "description": "Set a light.", "parameters": {"type": "object", "required": ["room"], "properties": {
+            "room": {"type": "string", "enum": ["living_room", "hall"], "x-spoken": {"living_room": ["lounge", "living room"]}},
+            "level": {"type": "integer", "x-unit": "percent", "description": "How bright"},
+            "on": {"type": "boolean"},
+            "until": {"type": "string", "format": "time"},
+        }}}
+    )  # fmt: skip
+    assert text.text == "set light: Set a light. (room, level, on, until)"
+    assert [KINDS[item.kind] for item in text.parameters] == ["enum", "percent", "boolean", "time"]
+    assert [item.required for item in text.parameters] == [True, False, False, False]
+    assert text.parameters[0].values[0].forms == ("lounge", "living room")
+    assert [value.value for value in text.parameters[2].values] == [True, False]
+    assert "percent" in text.parameters[1].text
+
+
+def test_schemas_that_make_no_sense_are_read_without_raising() -> None:
+    loop: dict[str, object] = {"anyOf": []}
+    loop["anyOf"] = [loop]
+    broken = {"name": "x", "parameters": {"properties": {"a": loop, "b": None, "c": {"type": ["null", "wat"]}, "d": {"$ref": "#"}}}}
+    assert len(tool_text(broken).parameters) == 4
+    assert tool_text({"name": "y", "parameters": {"properties": []}}).parameters == ()
+
+
+# --- hints -----------------------------------------------------------------------------------------------------------
+
+
+def test_spoken_forms_are_found_as_whole_words_only(pieces: WordPieces) -> None:
+    held = padded("Turn on the kitchen-light!")
+    assert form_places(held, "kitchen-light") == [(12, 25)]
+    assert form_places(padded("the lights"), "light") == []
+    text = tool_text({"name": "t", "parameters": {"properties": {"room": {"enum": ["kitchen", "hall"]}}}})
+    hints = np.zeros((1, 7, 2), np.bool_)
+    cut = pieces.utterance("turn on the kitchen light")
+    assert mark(padded("turn on the kitchen light"), cut, text.parameters, hints) == [[True, False]]
+    assert np.argwhere(hints).tolist() == [[0, 4, 0], [0, 4, 1]]
+
+
+# --- rounding --------------------------------------------------------------------------------------------------------
+
+
+def test_four_bits_keep_each_number_within_half_a_level() -> None:
+    table = np.random.default_rng(3).normal(size=(50, 128)).astype(np.float32)
+    packed = pack(table)
+    back = packed.rows(np.arange(50))
+    assert packed.codes.nbytes == 50 * 64
+    widest = float(np.diff(LEVELS).max()) / 2
+    limit = np.abs(table.reshape(50, 2, 64)).max(-1).repeat(64, axis=-1) * (widest + 1e-3)
+    assert (np.abs(back - table) <= limit).all()
+    assert np.allclose(pack(back).rows(np.arange(50)), back, atol=1e-3)
+
+
+# --- decoding --------------------------------------------------------------------------------------------------------
+
+
+def selected(present: list[float], starts: list[list[float]], count: int) -> Selected:
+    logits = np.full(5, -5.0, np.float32)
+    logits[count] = 5.0
+    return Selected(np.array(present, np.float32), np.array(starts, np.float32), 4.0, logits)
+
+
+def test_one_tool_may_be_called_twice_from_two_words_on() -> None:
+    found = places(selected([3.0, -4.0], [[-9, 5, -5, -5, 4, -5, -9], [-9] * 7], count=2))
+    assert [(place.tool, place.start) for place in found] == [(0, 1), (0, 4)]
+
+
+def test_two_tools_that_claim_one_start_leave_the_likelier() -> None:
+    found = places(selected([3.0, 1.0], [[-9, 5, -5, -9], [-9, 6, -5, -9]], count=1))
+    assert [place.tool for place in found] == [0]
+
+
+def test_no_more_calls_than_the_network_counts() -> None:
+    found = places(selected([3.0], [[-9, 5, -5, 1, -5, -9]], count=1))
+    assert [place.start for place in found] == [1]
+
+
+def test_what_is_hardly_likely_is_not_even_proposed() -> None:
+    assert places(selected([-3.5], [[-9, 5, -9]], count=0)) == []
+    assert len(places(selected([-1.0], [[-9, 5, -9]], count=0))) == 1
+
+
+def test_the_two_marks_are_never_part_of_a_span() -> None:
+    start, end = np.array([9, 1, 0, 9], np.float32), np.array([9, 0, 1, 9], np.float32)
+    first, last, sure = likely_spans(start, end)[0]
+    assert (first, last) == (1, 2) and sure < 0
+    assert all(1 <= a <= b <= 2 for a, b, _ in likely_spans(start, end))
+
+
+def test_a_span_inside_a_word_is_widened_to_the_word(pieces: WordPieces) -> None:
+    text = "set it to 22.5 degrees"
+    cut = pieces.utterance(text)
+    inner = cut.cover(13, 14)
+    assert inner is not None and words_of(text, cut, *inner) == "22.5"
+
+
+def reader(pieces: WordPieces, text: str, schema: dict[str, object]) -> _Reader:
+    tool = Tool.from_schema({"name": "t", "parameters": schema})
+    held = tool_text(tool.schema())
+    zero = np.zeros(384, np.float32)
+    vectors = ToolVectors(held, zero, zero, np.zeros((len(held.parameters), 384), np.float32), zero, ())
+    return _Reader(text, pieces.utterance(text), tool, vectors, NOW)
+
+
+def test_two_parameters_never_take_their_values_from_the_same_words(pieces: WordPieces) -> None:
+    both = {"type": "object", "required": ["a", "b"], "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}}
+    found = reader(pieces, "set 4 on 7", both)
+    at_four, at_seven = np.array([-9, -9, 5, -9, 4, -9], np.float32), np.array([-9, -9, 1, -9, 0, -9], np.float32)
+    found.read(0, 3.0, at_four, at_four, None, [])
+    found.read(1, 3.0, at_seven, at_seven, None, [])
+    assert dict(found.draft().call.arguments) == {"a": 4, "b": 7}
+
+
+def test_a_number_out_of_range_becomes_a_question_and_is_not_clamped(pieces: WordPieces) -> None:
+    schema = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer", "maximum": 5}}}
+    found = reader(pieces, "set 70", schema)
+    at = np.array([-9, -9, 5, -9], np.float32)
+    found.read(0, 3.0, at, at, None, [])
+    draft = found.draft()
+    assert draft.question is not None and draft.question.kind == "out_of_range"
+    assert "a" not in draft.call.arguments
+
+
+def test_a_name_outside_the_vocabulary_is_asked_about_and_not_replaced_by_the_nearest(pieces: WordPieces) -> None:
+    schema = {"type": "object", "required": ["room"], "properties": {
+        "room": {"type": "string", "enum": ["kitchen", "hall"], "x-spoken": {"kitchen": ["kitchen"], "hall": ["hall"]}}}}  # fmt: skip
+    found = reader(pieces, "turn on the attic light", schema)
+    at = np.array([-9, -9, -9, -9, *[5] * 5, -9, -9], np.float32)[: len(pieces.utterance("turn on the attic light"))]
+    found.read(0, 3.0, at, at, np.array([1.0, 0.0], np.float32), [False, False])
+    draft = found.draft()
+    assert draft.question is not None and draft.question.kind == "unknown_value"
+    assert "room" not in draft.call.arguments
+
+
+# --- confidence ------------------------------------------------------------------------------------------------------
+
+
+def test_a_curve_is_a_logistic_regression_and_then_its_isotonic_points() -> None:
+    weights = [0.0] * len(FEATURES)
+    weights[0] = 2.0
+    row = np.zeros(len(FEATURES), np.float32)
+    row[0] = 1.5
+    plain = Curve([0.0] * len(FEATURES), [1.0] * len(FEATURES), weights, -1.0)
+    assert plain(row) == pytest.approx(1 / (1 + math.exp(-2.0)))
+    bent = Curve(plain.mean, plain.scale, weights, -1.0, [0.0, 1.0], [0.0, 0.5])
+    assert bent(row) == pytest.approx(0.5 / (1 + math.exp(-2.0)))
+
+
+@pytest.mark.parametrize("content", ["{", '{"features": []}', json.dumps({"features": list(FEATURES), "act": {"mean": []}})])
+def test_a_damaged_calibration_is_an_error_with_a_fix(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "calibration.json"
+    path.write_text(content)
+    with pytest.raises(ModelCorrupt) as caught:
+        Calibration.load(path)
+    assert caught.value.fix

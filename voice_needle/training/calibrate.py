@@ -1,0 +1,247 @@
+"""Fits Stitch's confidence on held-out data, chooses thresholds from a target rate of wrong actions, and draws both.
+
+A logistic regression over the network's margins is fitted on one half of the examples, an isotonic curve on the other; thresholds
+are the smallest at which the share of wrong calls among those executed stays under each risk's target.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voice_needle.evaluation.metrics import norm
+from voice_needle.events import Call, Decision, Outcome, RouteContext
+from voice_needle.route import guards
+from voice_needle.route.gate import broken
+from voice_needle.route.stitch.confidence import FEATURES, Curve
+from voice_needle.route.stitch.engine import StitchRouter
+from voice_needle.tools import Risk, Toolset
+from voice_needle.training.examples import Answer, Example
+
+NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+TARGETS: Mapping[Risk, float] = {Risk.LOW: 0.04, Risk.MEDIUM: 0.025, Risk.HIGH: 0.01}
+CONFIRM: Mapping[Risk, float] = {Risk.LOW: 0.45, Risk.MEDIUM: 0.50, Risk.HIGH: 0.60}
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One decision on one example. wrong, calls: of those that would be executed. servable: something was to be done."""
+
+    features: Numbers
+    acts: bool
+    right: bool
+    calls: int
+    wrong: int
+    servable: bool
+    asks: bool
+    kind: str
+    text: str = ""
+    said: str = ""
+
+
+def same_call(call: Call, answer: Answer) -> bool:
+    """Whether a call is the expected one. Values that only a declared default gave do not count against it."""
+    if call.tool != answer.tool:
+        return False
+    given = {name: norm(value) for name, value in call.arguments.items() if call.evidence.get(name) != "default"}
+    return given == {name: norm(value.value) for name, value in answer.arguments.items()}
+
+
+def observe(router: StitchRouter, examples: Sequence[Example], now: datetime = NOW) -> list[Observation]:
+    """What the router would do about each example if it were always sure, behind its guards. Dialogue acts are left out."""
+    context = RouteContext(now=now)
+    found = []
+    for example in examples:
+        tools = Toolset([tool for tool in example.tools if not tool["name"].startswith("dialogue.")])
+        if any(answer.tool.startswith("dialogue.") for answer in example.answers) or example.loss != "all":
+            continue
+        decision, reading = router.observed(example.text, tools, context)
+        if reading is None:
+            continue
+        decision = guards.check(example.text, decision, tools)
+        acts = decision.outcome is Outcome.ACT and not any(broken(call, tools, example.text, context) for call in decision.calls)
+        found.append(_judged(example, decision, acts, np.asarray(reading.features, dtype=np.float64)))
+    return found
+
+
+def _judged(example: Example, decision: Decision, acts: bool, row: Numbers) -> Observation:
+    calls = decision.calls if acts else ()
+    left = list(example.answers)
+    for call in calls:
+        match = next((answer for answer in left if same_call(call, answer)), None)
+        if match is not None:
+            left.remove(match)
+    good = len(example.answers) - len(left)
+    right = not left and good == len(calls)
+    said = f"{decision.outcome.value} {[(call.tool, dict(call.arguments)) for call in decision.calls]} {decision.reason}"
+    return Observation(row, acts, right, len(calls), len(calls) - good, bool(example.answers),
+                       decision.outcome is Outcome.ASK, example.kind, example.text, said)
+
+
+# --- fitting ---------------------------------------------------------------------------------------------------------
+
+
+def logistic(x: Numbers, y: Numbers, penalty: float = 1.0, rounds: int = 60) -> tuple[Numbers, Numbers, Numbers, float]:
+    """Mean, scale, weights and bias by Newton's method. x: (n, f); y: (n,) 0 or 1."""
+    mean, scale = x.mean(0), np.maximum(x.std(0), 1e-3)
+    design = np.concatenate([(x - mean) / scale, np.ones((len(x), 1))], axis=1)
+    ridge = np.diag([penalty] * x.shape[1] + [1e-6])
+    weights = np.zeros(design.shape[1])
+    for _ in range(rounds):
+        p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
+        gradient = design.T @ (p - y) + ridge @ weights
+        curvature = (design * (p * (1 - p))[:, None]).T @ design + ridge
+        change = np.linalg.solve(curvature, gradient)
+        weights = weights - np.clip(change, -2, 2)
+        if np.abs(change).max() < 1e-6:
+            break
+    return mean, scale, weights[:-1], float(weights[-1])
+
+
+def isotonic(scores: Numbers, y: Numbers, smallest: int = 25) -> tuple[list[float], list[float]]:
+    """Pool-adjacent-violators over blocks of at least `smallest`: points of a rising curve, ends included."""
+    order = np.argsort(scores)
+    blocks: list[list[float]] = []  # sum of y, count, sum of scores
+    for part in np.array_split(order, max(1, len(order) // smallest)):
+        blocks.append([float(y[part].sum()), float(len(part)), float(scores[part].sum())])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] >= blocks[-1][0] / blocks[-1][1]:
+            last = blocks.pop()
+            blocks[-1] = [a + b for a, b in zip(blocks[-1], last, strict=True)]
+    x = [block[2] / block[1] for block in blocks]
+    shares = [(block[0] + 0.5) / (block[1] + 1.0) for block in blocks]
+    rising = list(np.maximum.accumulate(shares))
+    return [0.0, *x, 1.0], [max(0.0, rising[0] * 0.5), *rising, (1 + rising[-1]) / 2]
+
+
+def fit_curve(observations: Sequence[Observation], seed: int = 0) -> Curve:
+    """Probability of being right, from the features."""
+    mixed = list(observations)
+    random.Random(seed).shuffle(mixed)
+    x, y = np.stack([item.features for item in mixed]), np.array([float(item.right) for item in mixed])
+    half = len(mixed) // 2
+    mean, scale, weights, bias = logistic(x[:half], y[:half])
+    plain = Curve(mean.tolist(), scale.tolist(), weights.tolist(), bias)
+    scores = np.array([plain(row.astype(np.float32)) for row in x[half:]])
+    curve_x, curve_y = isotonic(scores, y[half:])
+    return Curve(plain.mean, plain.scale, plain.weights, plain.bias, curve_x, [float(value) for value in curve_y])
+
+
+def threshold(confidence: Numbers, observations: Sequence[Observation], target: float) -> float:
+    """The smallest confidence from which the calls executed are wrong at most at the target rate; 0.99 where none is."""
+    order = np.argsort(-confidence, kind="stable")
+    calls = np.cumsum([observations[number].calls for number in order])
+    wrong = np.cumsum([observations[number].wrong for number in order])
+    fits = np.flatnonzero((wrong + 0.5 <= target * (calls + 1.0)) & (calls >= 30))
+    return float(min(0.99, confidence[order[fits[-1]]])) if len(fits) else 0.99
+
+
+def calibrate(folder: Path, examples: Sequence[Example], seed: int = 0) -> dict[str, Any]:
+    """Fit on `examples`, which training never saw, and write calibration.json beside the weights. Returns what was written."""
+    seen = observe(StitchRouter(folder), examples)
+    acting, resting = [item for item in seen if item.acts], [item for item in seen if not item.acts]
+    # Of what is not done the question is whether anything was to be done; a question is sure of itself where a decline is not.
+    act, decline = fit_curve(acting, seed), fit_curve([replace(item, right=not item.servable) for item in resting], seed)
+    confidence = np.array([act(item.features.astype(np.float32)) for item in acting])
+    thresholds = {
+        "act": {risk.value: round(threshold(confidence, acting, target), 3) for risk, target in TARGETS.items()},
+        "confirm": {risk.value: value for risk, value in CONFIRM.items()},
+    }
+    for risk in TARGETS:
+        thresholds["confirm"][risk.value] = min(thresholds["confirm"][risk.value], thresholds["act"][risk.value])
+    record = {
+        "features": list(FEATURES), "act": asdict(act), "decline": asdict(decline), "thresholds": thresholds,
+        "about": {"examples": len(seen), "acting": len(acting), "targets": {risk.value: value for risk, value in TARGETS.items()}},
+    }  # fmt: skip
+    (folder / "calibration.json").write_text(json.dumps(record) + "\n")
+    return record
+
+
+# --- measuring -------------------------------------------------------------------------------------------------------
+
+
+def confidences(router: StitchRouter, observations: Sequence[Observation]) -> Numbers:
+    """The router's calibrated confidence in each decision."""
+    act, decline = router.calibration.act, router.calibration.decline
+
+    def one(item: Observation) -> float:
+        row = item.features.astype(np.float32)
+        return act(row) if item.acts else 1.0 - decline(row) if item.asks else decline(row)
+
+    return np.array([one(item) for item in observations])
+
+
+def expected_error(confidence: Numbers, right: Numbers, bins: int = 10) -> float:
+    """Expected calibration error (Naeini et al. 2015): the mean gap between confidence and share right, by bins of equal width."""
+    where = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [abs(confidence[where == n].mean() - right[where == n].mean()) * (where == n).mean() for n in range(bins) if (where == n).any()]
+    return float(sum(gaps))
+
+
+def measure(router: StitchRouter, observations: Sequence[Observation], plots: Path | None = None, name: str = "held_out") -> dict[str, Any]:
+    """Exact, refusals, coverage and wrong/executed at the low-risk threshold, ECE; with PNGs in the folder `plots`."""
+    confidence = confidences(router, observations)
+    right = np.array([float(item.right if item.acts else item.servable == item.asks) for item in observations])
+    at = router.thresholds.act[Risk.LOW]
+    goes = [item.acts and sure >= at for item, sure in zip(observations, confidence, strict=True)]
+    servable = [item.servable for item in observations]
+    calls = sum(item.calls for item, go in zip(observations, goes, strict=True) if go)
+    wrong = sum(item.wrong for item, go in zip(observations, goes, strict=True) if go)
+    held = sum(go for go, can in zip(goes, servable, strict=True) if can)
+    refused = sum(not go for go, can in zip(goes, servable, strict=True) if not can)
+    exact = sum((item.right if go else not item.servable) for item, go in zip(observations, goes, strict=True))
+    record = {
+        "n": len(observations), "exact_if_always_sure": sum(item.right for item in observations) / len(observations), "exact": exact / len(observations),
+        "refusal_recall": refused / max(1, servable.count(False)), "coverage": held / max(1, sum(servable)),
+        "executed": calls, "wrong_executed": wrong / max(1, calls), "ece": expected_error(confidence, right), "threshold": at,
+    }  # fmt: skip
+    if plots is not None:
+        plots.mkdir(parents=True, exist_ok=True)
+        _reliability(confidence, right, record["ece"], plots / f"reliability_{name}.png")
+        _coverage(confidence, observations, at, plots / f"wrong_over_coverage_{name}.png")
+    return record
+
+
+def _reliability(confidence: Numbers, right: Numbers, error: float, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5))
+    axes = figure.subplots()
+    where = np.minimum((confidence * 10).astype(int), 9)
+    shown = [n for n in range(10) if (where == n).sum() >= 5]
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    axes.plot([confidence[where == n].mean() for n in shown], [right[where == n].mean() for n in shown], marker="o")
+    for n in shown:
+        axes.annotate(str(int((where == n).sum())), (confidence[where == n].mean(), right[where == n].mean()), fontsize=7)
+    axes.set(xlabel="confidence", ylabel="share of decisions that are right", title=f"expected calibration error {error:.3f}, n {len(right)}")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def _coverage(confidence: Numbers, observations: Sequence[Observation], at: float, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4.5))
+    axes = figure.subplots()
+    acting = [(sure, item) for sure, item in zip(confidence, observations, strict=True) if item.acts]
+    acting.sort(key=lambda pair: -pair[0])
+    servable = max(1, sum(item.servable for item in observations))
+    calls = np.cumsum([item.calls for _, item in acting])
+    wrong = np.cumsum([item.wrong for _, item in acting])
+    covered = np.cumsum([item.servable for _, item in acting]) / servable
+    axes.plot(100 * covered, 100 * wrong / np.maximum(calls, 1))
+    chosen = sum(sure >= at for sure, _ in acting)
+    if chosen:
+        axes.plot([100 * covered[chosen - 1]], [100 * wrong[chosen - 1] / calls[chosen - 1]], marker="o")
+    axes.axhline(5, color="grey", linewidth=1)
+    axes.set(xlabel="servable requests executed, %", ylabel="wrong of the calls executed, %", ylim=(0, None))
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
