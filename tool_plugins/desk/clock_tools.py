@@ -88,16 +88,19 @@ def alarm_list(ctx: Context) -> Result:
     return Result(answer=f"There is an alarm for {times}." if len(alarms) == 1 else f"There are alarms for {times}.")
 
 
-def alarm_cancel(ctx: Context, at: str = "") -> Result:
+def alarm_cancel(ctx: Context, at: str = "", which: str = "") -> Result:
     alarms = [item for item in ctx.timers.pending("alarm") if not at or item[1].strftime("%H:%M") == at[:5]]
     if not alarms:
         return Result.not_found()
     when = [moment(due, ctx.clock.now()) for _, due, _, _ in alarms]
+    if which == "all":
+        done = sum(ctx.timers.cancel(number) for number, *_ in alarms)
+        return Result(what=f"{done} alarm{' is' if done == 1 else 's are'}")
     if len(alarms) > 1:
         return Result.several(
             options=[due.strftime("%H:%M") for _, due, _, _ in alarms], names=joined(when, "or"), ask="at"
         )
-    return Result(when=when[0]) if ctx.timers.cancel(alarms[0][0]) else Result.not_found()
+    return Result(what=f"The alarm for {when[0]} is") if ctx.timers.cancel(alarms[0][0]) else Result.not_found()
 
 
 # --- reminders -------------------------------------------------------------------------------------------------------

@@ -25,7 +25,8 @@ _SHORT = {
     "bri_val_tpl": "brightness_value_template", "clr_temp_cmd_t": "color_temp_command_topic",
     "clr_temp_stat_t": "color_temp_state_topic", "hs_cmd_t": "hs_command_topic", "hs_stat_t": "hs_state_topic",
     "sup_clrm": "supported_color_modes", "temp_cmd_t": "temperature_command_topic", "temp_stat_t": "temperature_state_topic",
-    "temp_stat_tpl": "temperature_state_template", "curr_temp_t": "current_temperature_topic",
+    "temp_stat_tpl": "temperature_state_template", "mode_cmd_t": "mode_command_topic", "mode_stat_t": "mode_state_topic", "mode_stat_tpl": "mode_state_template",
+    "curr_temp_t": "current_temperature_topic",
     "curr_temp_tpl": "current_temperature_template", "set_pos_t": "set_position_topic", "pos_t": "position_topic",
     "pos_tpl": "position_template", "pos_open": "position_open", "pos_clsd": "position_closed", "pl_open": "payload_open",
     "pl_cls": "payload_close", "pl_stop": "payload_stop", "pl_lock": "payload_lock", "pl_unlk": "payload_unlock",
@@ -225,6 +226,10 @@ def _climate(config: Mapping[str, Any]) -> Channels:
     return {
         "target": _channel(
             config, "temperature_command_topic", "temperature_state_topic", "temperature_state_template", neat, _degrees
+        ),
+        "heat": _channel(
+            config, "mode_command_topic", "mode_state_topic", "mode_state_template", lambda v: "heat" if v else "off",
+            lambda v: None if not isinstance(v, str) or not v else v != "off",
         ),
         "temperature": _channel(config, "", "current_temperature_topic", "current_temperature_template", str, _degrees),
     }

@@ -194,6 +194,14 @@ async def heating_change(ctx: Context, room: str, direction: str, amount: float)
     return await carried_out(house, changes, how=how)
 
 
+async def heating_switch(ctx: Context, room: str, state: str) -> Result:
+    house = await ready(ctx)
+    found = [device for device in house.select("climate", room) if device.can("heat")]
+    if not found:
+        return Result.not_found(place=speech.place(room))
+    return await carried_out(house, [Change(device, {"heat": state == "on"}) for device in found])
+
+
 # --- covers, doors ---------------------------------------------------------------------------------------------------
 
 
@@ -320,7 +328,7 @@ async def vacuum_control(ctx: Context, action: str) -> Result:
     return await carried_out(house, [Change(vacuum, {"activity": action}) for vacuum in vacuums], how=how)
 
 
-async def media_control(ctx: Context, room: str, action: str) -> Result:
+async def music_control(ctx: Context, room: str, action: str) -> Result:
     house = await ready(ctx)
     players = [player for player in house.select("media", room) if player.can("playback")]
     if not players:
@@ -331,7 +339,7 @@ async def media_control(ctx: Context, room: str, action: str) -> Result:
     return await carried_out(house, changes, how=how)
 
 
-async def media_volume(ctx: Context, room: str, volume: float) -> Result:
+async def music_volume(ctx: Context, room: str, volume: float) -> Result:
     house = await ready(ctx)
     players = [player for player in house.select("media", room) if player.can("volume")]
     if not players:
@@ -339,7 +347,7 @@ async def media_volume(ctx: Context, room: str, volume: float) -> Result:
     return await carried_out(house, [Change(player, {"volume": volume}) for player in players])
 
 
-async def media_volume_change(ctx: Context, room: str, direction: str, amount: float) -> Result:
+async def music_volume_change(ctx: Context, room: str, direction: str, amount: float) -> Result:
     house = await ready(ctx)
     players = [player for player in house.select("media", room) if player.can("volume")]
     if not players:

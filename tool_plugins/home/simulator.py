@@ -54,6 +54,7 @@ _POSITION = _feature("position", type="numeric", value_min=0, value_max=100)
 _MOVE = _feature("state", type="enum", values=["OPEN", "CLOSE", "STOP"])
 _LOCK = _feature("state", type="binary", value_on="LOCK", value_off="UNLOCK")
 _TARGET = _feature("occupied_heating_setpoint", value_min=5, value_max=30, unit="°C")
+_MODE = _feature("system_mode", values=["off", "heat", "auto"])
 _LOCAL = _feature("local_temperature", access=5, unit="°C")
 _FAN_MODE = _feature("mode", prop="fan_mode", values=["off", "low", "medium", "high"])
 _OFF = {"state": "OFF"}
@@ -76,11 +77,11 @@ def zigbee_things() -> list[Thing]:
         Thing("television", "switch", "living room", dict(_OFF), (_SWITCH,)),
         Thing(
             "bedroom thermostat", "climate", "bedroom",
-            {"occupied_heating_setpoint": 19, "local_temperature": 18.5}, (_TARGET, _LOCAL),
+            {"occupied_heating_setpoint": 19, "local_temperature": 18.5, "system_mode": "heat"}, (_TARGET, _LOCAL, _MODE),
         ),
         Thing(
             "living room thermostat", "climate", "living room",
-            {"occupied_heating_setpoint": 21, "local_temperature": 20.5}, (_TARGET, _LOCAL),
+            {"occupied_heating_setpoint": 21, "local_temperature": 20.5, "system_mode": "heat"}, (_TARGET, _LOCAL, _MODE),
         ),
         Thing("living room blinds", "cover", "living room", {"state": "OPEN", "position": 100}, (_MOVE, _POSITION)),
         Thing("kitchen blinds", "cover", "kitchen", {"state": "OPEN", "position": 100}, (_MOVE, _POSITION)),

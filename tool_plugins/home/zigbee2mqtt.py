@@ -94,6 +94,8 @@ def _feature(device: Device, kind: str, feature: Mapping[str, Any], topic: str) 
         device.channels["position"] = _channel(topic, prop, feature, round, _scaled(100.0))
     elif name in ("occupied_heating_setpoint", "current_heating_setpoint"):
         device.channels["target"] = _channel(topic, prop, feature, lambda v: v, _plain_number)
+    elif name == "system_mode" and "heat" in (feature.get("values") or ()):
+        device.channels["heat"] = _channel(topic, prop, feature, lambda v: "heat" if v else "off", _heats)
     elif name == "local_temperature":
         device.channels["temperature"] = _channel(topic, prop, feature, None, _plain_number)
     elif name == "mode" and kind == "fan":
@@ -138,6 +140,10 @@ def _scaled(top: float) -> Callable[[Any], Any]:
         return None if found is None else neat(round(found * 100 / top, 1))
 
     return read
+
+
+def _heats(value: Any) -> Any:
+    return None if not isinstance(value, str) else value != "off"
 
 
 def _mired(value: Any) -> Any:

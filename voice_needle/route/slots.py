@@ -116,8 +116,8 @@ class SlotReader:
 
     def _joined(self, schema: Mapping[str, Any], first: Parsed, end: int) -> Iterator[tuple[int, object]]:
         """ "kitchen and hall": further values of the same slot, joined by "and"."""
-        if schema.get("type") in ("array", "list", "boolean", "number", "integer"):
-            return  # "one hundred and twenty" is one number, in range or not
+        if schema.get("type") in ("array", "list", "boolean", "number", "integer") or schema.get("format") == "duration":
+            return  # "one hundred and twenty" is one number, in range or not, and five minutes and thirty seconds one duration
         values = [first]
         while end + 1 < len(self._words) and self._words[end] in _JOINTS[:1]:
             begin = end + 1
