@@ -140,7 +140,9 @@ class SileroVad:
         self._filled = 0
 
 
-def make_vad(name: str = "webrtc", *, mode: int = 3, smoothing_ms: float = 50.0, gate_dbfs: float | None = -60.0) -> Vad:
+def make_vad(
+    name: str = "webrtc", *, mode: int = 3, smoothing_ms: float = 50.0, gate_dbfs: float | None = -60.0
+) -> Vad:
     """The detector of that name. gate_dbfs: the energy gate's floor; None: no gate. Errors: ConfigError, EngineMissing."""
     gate = EnergyGate(floor_dbfs=gate_dbfs) if gate_dbfs is not None else None
     if name == "webrtc":
@@ -164,4 +166,3 @@ def _silero_path() -> Path:
     if not models:
         raise EngineMissing("this faster-whisper has no silero model in it", fix="pip install -U faster-whisper")
     return models[-1]
-

@@ -97,7 +97,9 @@ class Phrasebook:
         if result.status in DID_NOT_HAPPEN:
             reason = result.error if result.error and result.error not in _GENERAL else ""
             return finished(reason) if reason else "I could not take that back."
-        return _breath([("I tried to take that back.", True), (finished(result.error or BY_STATUS[result.status]), False)])
+        return _breath(
+            [("I tried to take that back.", True), (finished(result.error or BY_STATUS[result.status]), False)]
+        )
 
     # --- questions ---
 
@@ -146,7 +148,9 @@ class Phrasebook:
         asked = []
         for call in calls:
             tool = tools.get(call.tool)
-            phrase = self._filled(tool.say.confirm, ToolResult(call, Status.OK), tool) if tool and tool.say.confirm else ""
+            phrase = (
+                self._filled(tool.say.confirm, ToolResult(call, Status.OK), tool) if tool and tool.say.confirm else ""
+            )
             asked.append(phrase or f"Shall I {self.request(call, tools)}?")
         if len(asked) == 1:
             return finished(asked[0], "?")

@@ -196,7 +196,9 @@ class FileSink(NullSink):
         try:
             self._file: Any = soundfile.SoundFile(path, "w", SAMPLE_RATE_HZ, 1, "PCM_16", format="WAV")
         except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-            raise AudioError(f"{path} cannot be written: {error}", fix="give --output a path that can be written") from error
+            raise AudioError(
+                f"{path} cannot be written: {error}", fix="give --output a path that can be written"
+            ) from error
 
     def _write(self, block: Samples) -> None:
         self._file.write(block)

@@ -31,7 +31,13 @@ _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*")
 _ORDINALS = {1: "1st", 2: "2nd", 3: "3rd", 21: "21st", 22: "22nd", 23: "23rd", 31: "31st"}
-_DAYPARTS = ((5, "at night"), (12, "in the morning"), (18, "in the afternoon"), (22, "in the evening"), (24, "at night"))
+_DAYPARTS = (
+    (5, "at night"),
+    (12, "in the morning"),
+    (18, "in the afternoon"),
+    (22, "in the evening"),
+    (24, "at night"),
+)
 
 
 def spoken(value: Any, schema: Mapping[str, Any] | None = None, *, today: date | None = None, unit: bool = True) -> str:
@@ -113,7 +119,13 @@ def unit_words(unit: str) -> set[str]:
 def duration(seconds: float) -> str:
     """5400 -> "an hour and a half"; 3661 -> "1 hour, 1 minute and 1 second"."""
     whole = round(seconds)
-    fixed = {1800: "half an hour", 3600: "an hour", 5400: "an hour and a half", 60: "a minute", 90: "a minute and a half"}
+    fixed = {
+        1800: "half an hour",
+        3600: "an hour",
+        5400: "an hour and a half",
+        60: "a minute",
+        90: "a minute and a half",
+    }
     if whole in fixed and abs(seconds - whole) < 0.01:
         return fixed[whole]
     if seconds < 10 and seconds != whole:

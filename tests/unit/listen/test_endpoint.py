@@ -16,11 +16,7 @@ def frame(number: int) -> Samples:
 
 
 def feed(endpointer: Endpointer, speech: list[bool], first: int = 0) -> list[Found]:
-    return [
-        found
-        for i, said in enumerate(speech)
-        for found in endpointer.feed(frame(first + i), 0.9 if said else 0.1)
-    ]
+    return [found for i, said in enumerate(speech) for found in endpointer.feed(frame(first + i), 0.9 if said else 0.1)]
 
 
 def numbers(samples: Samples) -> list[int]:
@@ -31,7 +27,9 @@ runs = st.lists(st.tuples(st.booleans(), st.integers(1, 90)), max_size=12)
 
 
 @settings(deadline=None, max_examples=150)
-@given(runs, st.integers(0, 500), st.integers(10, 100), st.integers(100, 800), st.integers(0, 300), st.integers(500, 3000))
+@given(
+    runs, st.integers(0, 500), st.integers(10, 100), st.integers(100, 800), st.integers(0, 300), st.integers(500, 3000)
+)
 def test_every_utterance_is_one_unbroken_stretch_and_none_overlap(script, pre_roll, onset, silence, least, longest):
     endpointer = Endpointer(
         pre_roll_ms=pre_roll, onset_ms=onset, end_silence_ms=silence, min_speech_ms=least, max_length_ms=longest

@@ -34,7 +34,13 @@ def frequency_hz(samples: Samples) -> float:
 @pytest.mark.parametrize("rate_hz", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000])
 @pytest.mark.parametrize(
     ("name", "subtype", "channels"),
-    [("a.wav", "PCM_16", 1), ("a.wav", "PCM_24", 2), ("a.wav", "FLOAT", 2), ("a.wav", "PCM_U8", 1), ("a.flac", "PCM_24", 2)],
+    [
+        ("a.wav", "PCM_16", 1),
+        ("a.wav", "PCM_24", 2),
+        ("a.wav", "FLOAT", 2),
+        ("a.wav", "PCM_U8", 1),
+        ("a.flac", "PCM_24", 2),
+    ],
 )
 async def test_rates_widths_and_channels_all_become_the_same_sound(tmp_path, rate_hz, name, subtype, channels):
     soundfile.write(tmp_path / name, tone(rate_hz, channels=channels), rate_hz, subtype=subtype)

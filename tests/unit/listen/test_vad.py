@@ -20,7 +20,9 @@ from voice_needle.listen.vad import EnergyGate, SileroVad, WebRtcVad, make_vad
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Samples:
     """About 2 s of a synthetic voice at 16 kHz."""
     path = tmp_path_factory.mktemp("speech") / "a.wav"
-    subprocess.run(["flite", "-voice", "slt", "-t", "turn on the light in the kitchen please", "-o", str(path)], check=True)
+    subprocess.run(
+        ["flite", "-voice", "slt", "-t", "turn on the light in the kitchen please", "-o", str(path)], check=True
+    )
     samples, rate_hz = soundfile.read(path, dtype="int16")
     result: Samples = samples if rate_hz == 16_000 else soxr.resample(samples, rate_hz, 16_000)
     return result

@@ -37,11 +37,18 @@ LIGHT = Tool(
 HEAT = Tool(
     "heating_set",
     "Set the heating.",
-    {"type": "object", "properties": {"temperature": {"type": "number", "minimum": 16, "maximum": 28, "x-unit": "celsius"}}},
+    {
+        "type": "object",
+        "properties": {"temperature": {"type": "number", "minimum": 16, "maximum": 28, "x-unit": "celsius"}},
+    },
     say=Say(success="The heating is at {temperature}.", failure="I could not set the heating."),
 )
-DEGREES = Tool("boiler_set", "Set the boiler.", HEAT.parameters, say=Say(success="The boiler is at {temperature} degrees."))
-TIMER = Tool("timer_set", "Set a timer.", {"type": "object", "properties": {"length": {"type": "string", "format": "duration"}}})
+DEGREES = Tool(
+    "boiler_set", "Set the boiler.", HEAT.parameters, say=Say(success="The boiler is at {temperature} degrees.")
+)
+TIMER = Tool(
+    "timer_set", "Set a timer.", {"type": "object", "properties": {"length": {"type": "string", "format": "duration"}}}
+)
 TOOLS = Toolset([LIGHT, HEAT, DEGREES, TIMER])
 
 
@@ -69,7 +76,9 @@ def test_results_win_over_what_was_asked():
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
 def test_nothing_but_ok_sounds_like_success(status: Status):
     for tool in TOOLS:
-        text = said(result(tool, status, room="hall", state="on", temperature=20, length="PT5M", values={"done": "the lamp"}))
+        text = said(
+            result(tool, status, room="hall", state="on", temperature=20, length="PT5M", values={"done": "the lamp"})
+        )
         assert text and text not in (said(result(tool, room="hall", state="on", temperature=20)), "Done.")
         assert "{" not in text and text[-1] in ".?"
 
@@ -91,7 +100,9 @@ def test_the_reason_is_told_where_there_is_one():
 
 def test_partial_and_several_say_what():
     split = {"done": ["the hall", "the lounge"], "left": ["the attic"]}
-    assert said(result("timer_set", Status.PARTIAL, values=split)) == "I did the hall and the lounge, but not the attic."
+    assert (
+        said(result("timer_set", Status.PARTIAL, values=split)) == "I did the hall and the lounge, but not the attic."
+    )
     choice = result("timer_set", Status.SEVERAL, values={"options": ["tea", "eggs", "bread"]})
     assert said(choice) == "Which one: tea, eggs or bread?"
 
@@ -148,7 +159,10 @@ def test_taking_back_tells_the_truth():
     book = Phrasebook()
     assert book.undone(LOUNGE_ON, TOOLS) == "I took that back."
     assert book.undone(result("light_switch", Status.UNREACHABLE), TOOLS) == "I could not take that back."
-    assert book.undone(result("light_switch", Status.REFUSED, "There is nothing to undo."), TOOLS) == "There is nothing to undo."
+    assert (
+        book.undone(result("light_switch", Status.REFUSED, "There is nothing to undo."), TOOLS)
+        == "There is nothing to undo."
+    )
     assert "took" not in book.undone(result("light_switch", Status.TIMEOUT), TOOLS)
 
 
