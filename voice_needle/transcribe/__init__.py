@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from voice_needle.config import Transcribe
-from voice_needle.errors import ConfigError
+from voice_needle.errors import ConfigError, EngineMissing, ModelMissing
 from voice_needle.transcribe.engine import Recogniser, Stream
 
 
@@ -24,9 +24,22 @@ def get_recogniser(
     settings = settings or Transcribe()
     if name not in ("auto", "sphinx", "whisper"):
         raise ConfigError(f"there is no recogniser called {name}", fix="transcribe.engine: auto, sphinx or whisper")
+    if name in ("auto", "whisper"):
+        try:
+            return _whisper(settings, data_dir)
+        except (ModelMissing, EngineMissing):
+            if name == "whisper":
+                raise
     from voice_needle.transcribe.sphinx import SphinxRecogniser, SphinxSettings
 
     return SphinxRecogniser(SphinxSettings(cache=data_dir / "grammars" if data_dir else None))
+
+
+def _whisper(settings: Transcribe, data_dir: Path | None) -> Recogniser:
+    from voice_needle.transcribe.whisper import WhisperRecogniser, WhisperSettings, model_folder
+
+    folder = model_folder(settings.whisper_model, data_dir)
+    return WhisperRecogniser(WhisperSettings(folder, settings.language, settings.threads or 2))
 
 
 __all__ = ["Recogniser", "Stream", "get_recogniser"]

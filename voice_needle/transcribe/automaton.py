@@ -239,12 +239,26 @@ def _compose(
                 automaton, inner = parts[symbol]
                 base = bodies[symbol, after] = states
                 states += len(automaton.arcs)
+                again = _repeated(automaton, inner)
+                if again is not None:  # a loop: once round is enough to hold, with a silent way back
+                    arcs += [Arc(base, base + again, inner[0][word], word) for word in automaton.arcs[0]]
+                    arcs.append(Arc(base + again, base, 1.0 - inner[again][None], ""))
+                    arcs.append(Arc(base + again, after, inner[again][None], ""))
+                    arcs.append(Arc(state, base, chance, ""))
+                    continue
                 for at, ways in enumerate(automaton.arcs):
                     arcs += [Arc(base + at, base + to, inner[at][word], word) for word, to in ways.items()]
                     if at in automaton.accepting:
                         arcs.append(Arc(base + at, after, inner[at][None], ""))
             arcs.append(Arc(state, bodies[symbol, after], chance, ""))
     return Network(tuple(arcs), states, final)
+
+
+def _repeated(automaton: Automaton, weights: list[dict[str | None, float]]) -> int | None:
+    """The second state of an automaton that only says "one or more of these words"; None for any other."""
+    if len(automaton.arcs) != 2 or automaton.accepting != {1} or automaton.arcs[0] != automaton.arcs[1]:
+        return None
+    return 1 if set(automaton.arcs[0].values()) == {1} and None in weights[1] else None
 
 
 def weigh(

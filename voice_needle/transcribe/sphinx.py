@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import tempfile
 from dataclasses import dataclass, replace
@@ -21,8 +22,9 @@ from voice_needle.transcribe.grammar import FRAME, Grammar, build_grammar
 from voice_needle.transcribe.language_model import arpa_text, draw_sentences
 from voice_needle.transcribe.pronounce import dictionary_text
 
-FORMAT = 2  # raise it when compiled files of an older version must not be read
+FORMAT = 4
 ALTERNATIVES = 4
+SCORE_SCALE = 1000.0  # hyp.score is the exponential of a scaled log-likelihood; this makes it a handy number a frame
 SHORTEST = SAMPLE_RATE_HZ // 20
 GRAMMAR, TRIGRAM, PHONES = "grammar", "trigram", "phones"
 WEIGHTS = (6.0, 1.0, 1.0, 1.0, -3.0)
@@ -189,7 +191,9 @@ class SphinxRecogniser:
             for part in parts
         )
         frames = max(1, self._decoder.n_frames())
-        return Reading(tuple(word.text for word in words), found.score / frames), words
+        return Reading(
+            tuple(word.text for word in words), math.log(max(found.score, 1e-300)) * SCORE_SCALE / frames
+        ), words
 
     def _transcript(
         self,

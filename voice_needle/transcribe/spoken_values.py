@@ -48,9 +48,9 @@ EXPANSIONS: dict[str, str] = {
     "letter": "(a|b|c|d|e|f|g|h|i|j|k|l|m|n|o|p|q|r|s|t|u|v|w|x|y|z)",
     "spelling": (
         "(alpha|bravo|charlie|delta|echo|foxtrot|golf|hotel|india|juliet|kilo|lima|mike|november|oscar|papa|quebec|romeo|sierra|tango"
-        "|uniform|victor|whiskey|x-ray|yankee|zulu)"
+        "|uniform|victor|whiskey|yankee|zulu)"
     ),
-    "identifier_part": "(<letter>|<spelling>|zero|oh|<unit>|<teen>|<ten> [<unit>]|hundred|thousand|dash|double)",
+    "identifier_part": "(<letter>|<spelling>|zero|oh|<unit>|<teen>|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|dash|double)",
 }
 
 IDENTIFIER_PARTS = 8  # at most, in sentences drawn for the language model
