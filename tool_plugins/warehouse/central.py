@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from voice_needle.errors import ConfigError, ToolFailed
 
@@ -26,7 +27,7 @@ T = TypeVar("T")
 _RACES = frozenset({"40001", "40P01"})  # serialization failure, deadlock: PostgreSQL manual, appendix A
 _CONFLICTS = 60  # times a booking is done again because somebody was faster
 _BROKEN = 4  # times it is done again on a fresh connection
-_HANGING = 3  # threads that may wait for a dead database before it is not even asked
+_HANGING = 3  # questions given up on before a dead database is not even asked
 
 
 class Offline(Exception):
@@ -55,7 +56,6 @@ class Central:
         self.url = url
         self._budget_s = budget_s
         self._hanging = 0
-        self._lock = threading.Lock()
         try:
             self.engine = create_engine(
                 url, pool_size=4, max_overflow=4, pool_timeout=budget_s, connect_args=_arguments(url, budget_s)
@@ -74,32 +74,30 @@ class Central:
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one transaction, again after a conflict or a broken connection. Errors: Offline, ToolFailed."""
-        with self._lock:
-            if self._hanging >= _HANGING:
-                raise Offline(f"{self._hanging} questions are still unanswered")
-            self._hanging += 1
+        if self._hanging >= _HANGING:
+            raise Offline(f"{self._hanging} questions are still unanswered")
         future: Future[T] = Future()
         threading.Thread(target=self._serve, args=(work, future), name="stock database", daemon=True).start()
         waiting = asyncio.wrap_future(future)
         done, _ = await asyncio.wait({waiting}, timeout=self._budget_s)
         if not done:
-            waiting.add_done_callback(lambda late: late.cancelled() or late.exception())
+            self._hanging += 1
+            waiting.add_done_callback(self._answered_late)
             raise Offline(f"no answer in {self._budget_s} s")
         return waiting.result()
+
+    def _answered_late(self, late: asyncio.Future[Any]) -> None:
+        self._hanging -= 1
+        if not late.cancelled():
+            late.exception()  # of no interest any more
 
     def _serve(self, work: Callable[[Connection], T], future: Future[T]) -> None:
         try:
             result = self.run_here(work)
         except BaseException as error:  # handed to whoever waits
-            self._settle()
             future.set_exception(error)
         else:
-            self._settle()
             future.set_result(result)
-
-    def _settle(self) -> None:
-        with self._lock:
-            self._hanging -= 1
 
     def run_here(self, work: Callable[[Connection], T]) -> T:
         """As `run`, in the caller's thread and without a deadline."""
@@ -117,6 +115,8 @@ class Central:
                         spoken="The stock system did not take it. Nothing was changed.",
                     ) from error
                 time.sleep(random.uniform(0, 0.002 * min(conflicts, 10)))
+            except PoolTimeout as error:
+                raise Offline(str(error)) from error
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) in _RACES:
                     conflicts += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from .outbox import Noted, Outbox
 from .stock import Booking, Refusal
 
 T = TypeVar("T")
+_FRESH_S = 10.0  # names of items are read again after this
 Told = Callable[[Booking, str], None]
 
 
@@ -42,6 +44,8 @@ class Store:
         self._with_sample = with_sample
         self._told = told
         self._ready = False
+        self._known: Mapping[str, Any] | None = None
+        self._known_at = 0.0
         self._sending = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -82,14 +86,21 @@ class Store:
         if self._with_sample:
             sample.fill(db)
 
-    async def names(self) -> dict[str, str]:
-        """Item key -> SKU: as the database has it now, or as it had it when it last answered."""
-        return dict((await self._items())["skus"])
+    async def names(self) -> Mapping[str, str]:
+        """Item key -> SKU: as the database had it a moment ago, or when it last answered."""
+        return (await self._items())["skus"]  # type: ignore[no-any-return]
 
     async def vocabulary(self) -> dict[str, list[str]]:
+        self._known = None
         return dict((await self._items())["spoken"])
 
     async def _items(self) -> Mapping[str, Any]:
+        if self._known is None or time.monotonic() - self._known_at > _FRESH_S:
+            self._known = await self._read_items()
+            self._known_at = time.monotonic()
+        return self._known
+
+    async def _read_items(self) -> Mapping[str, Any]:
         try:
             rows = await self.ask(stock.all_items)
         except Offline:
@@ -103,8 +114,8 @@ class Store:
 
     def remembered(self, sku: str) -> Mapping[str, Any] | None:
         """The item as it was when the database last answered."""
-        rows = (self.outbox.kept("items") or {}).get("rows", {})
-        return rows.get(sku)  # type: ignore[no-any-return]
+        known = self._known or self.outbox.kept("items") or {}
+        return known.get("rows", {}).get(sku)  # type: ignore[no-any-return]
 
     # --- booking ---
 
