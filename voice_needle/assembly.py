@@ -40,14 +40,18 @@ def drop(event: Event) -> None:
     """Nobody wants to know."""
 
 
-def open_registry(config: Config, only: Sequence[str] | None = None) -> Registry:
-    """The enabled plugins. Errors: ConfigError for a plugin of `only` that is not there."""
+def open_registry(config: Config, only: Sequence[str] | None = None, *, every: bool = False) -> Registry:
+    """The enabled plugins, or `only` those, or `every` one there is.
+
+    Errors: ConfigError for a plugin of `only` that is not there.
+    """
     folders = (*standard_folders(), *([config.dispatch.tools_dir] if config.dispatch.tools_dir else ()))
-    registry = Registry(folders, enabled=list(only or config.dispatch.plugins), cache=config.data_dir / "cache")
+    wanted = None if every and not only else list(only or config.dispatch.plugins)
+    registry = Registry(folders, enabled=wanted, cache=config.data_dir / "cache")
     for name in only or ():
-        if name not in registry.plugins and not any(name in str(problem) for problem in registry.problems):
+        if name not in registry.plugins and not any(f"/{name}/" in str(problem.file) for problem in registry.problems):
             known = list(Registry(folders, cache=config.data_dir / "cache").plugins)
-            raise ConfigError(f"There is no plugin `{name}`{nearest(name, known)}", fix="voice-needle tools list")
+            raise ConfigError(f"There is no plugin `{name}`{nearest(name, known)}", fix="voice-needle tools list --all")
     return registry
 
 
@@ -214,7 +218,7 @@ async def open_assistant(
     """
     from voice_needle.assistant import Assistant, Parts
     from voice_needle.conversation import Conversation
-    from voice_needle.speak.phrasing import Phraser
+    from voice_needle.speak.phrasing import Phrasebook
     from voice_needle.speak.speaker import Speaker
 
     workers = Workers()
@@ -228,7 +232,7 @@ async def open_assistant(
         stack.callback(recogniser.close)
         speaker = Speaker(CountedVoice(make_voice(config), workers), sink)
         stack.push_async_callback(speaker.close)
-        tools = tooling.registry.toolset()
+        tools = tooling.registry.offered()
         await asyncio.gather(
             speaker.start(),
             workers.run("recogniser", recogniser.prepare, tools),
@@ -236,9 +240,9 @@ async def open_assistant(
         )
         conversation = Conversation(
             router=router,
-            tools=tooling.registry.toolset,
+            tools=tooling.registry.offered,
             dispatcher=tooling.dispatcher,
-            phraser=Phraser(clock),
+            phraser=Phrasebook(clock),
             workers=workers,
             clock=clock,
             room=config.route.room or None,

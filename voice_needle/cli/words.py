@@ -60,7 +60,7 @@ def transcribe(file: Path, engine: str | None, config_file: Path | None, profile
 
     config = configuration.load(config_file, profile)
     recogniser = make_recogniser(config, engine)
-    recogniser.prepare(open_registry(config).toolset())
+    recogniser.prepare(open_registry(config).offered())
     lines = []
     for utterance in utterances_of(file, config.listen):
         started = time.perf_counter()
@@ -107,7 +107,7 @@ def route(
     from voice_needle.assembly import make_router, open_registry
 
     config = configuration.load(config_file, profile)
-    tools = read_tools(tools_file) if tools_file else open_registry(config).toolset()
+    tools = read_tools(tools_file) if tools_file else open_registry(config).offered()
     engine = make_router(config, router)
     engine.prepare(tools)
     context = RouteContext(now=RealClock().now(), room=config.route.room or None)

@@ -72,6 +72,7 @@ class Registry:
         self._extra_tools: dict[str, tuple[Tool, ...]] = {}
         self._loaded = _Loaded()
         self._toolset = Toolset()
+        self._offered, self._offered_of = self._toolset, self._toolset
         self.reload()
 
     # --- what is there ---
@@ -89,6 +90,14 @@ class Registry:
     def toolset(self) -> Toolset:
         """All tools offered now; the same object until something changes."""
         return self._toolset
+
+    def offered(self) -> Toolset:
+        """The tools that a person can ask for: those that only take others back are left out. The same object until a change."""
+        if self._offered_of is not self._toolset:
+            only_undo = {tool.policy.undo.tool for tool in self._toolset.values() if tool.policy.undo is not None}
+            kept = (tool for tool in self._toolset.values() if tool.sentences or tool.name not in only_undo)
+            self._offered, self._offered_of = Toolset(kept), self._toolset
+        return self._offered
 
     def tool(self, name: str) -> Tool:
         """One tool. Errors: UnknownTool, with the nearest name."""

@@ -123,7 +123,7 @@ class Stage:
 
     def conversation(self, room: str | None) -> Conversation:
         return Conversation(
-            router=self.router, tools=self.tooling.registry.toolset, dispatcher=self.tooling.dispatcher,
+            router=self.router, tools=self.tooling.registry.offered, dispatcher=self.tooling.dispatcher,
             phraser=self.phraser, workers=self.workers, clock=self.clock, room=room,
         )  # fmt: skip
 
@@ -165,7 +165,7 @@ async def open_stage(plugin: str, router: Router | None = None, others: Sequence
         registry = open_registry(config, [plugin, *others])
         if plugin not in registry.plugins:
             raise ConfigError("\n".join(map(str, registry.problems)), fix="voice-needle tools check")
-        async with _effects(plugin, registry.plugins[plugin].folder).world(folder) as world:
+        async with effects_of(plugin, registry.plugins[plugin].folder).world(folder) as world:
             config = _config(config, plugins={plugin: dict(world.settings)})
             clock = StudioClock()
             async with open_tooling(config, clock, registry=registry) as tooling:
@@ -181,7 +181,7 @@ def _config(config: Config, **changes: Any) -> Config:
     return replace(config, **changes)
 
 
-def _effects(plugin: str, folder: Path) -> Any:
+def effects_of(plugin: str, folder: Path) -> Any:
     """effects.py of a plugin, imported as a part of its folder so that `from . import ...` works in it."""
     name = f"voice_needle_scenarios_{plugin}"
     spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
