@@ -46,11 +46,8 @@ def spell_out(word: str) -> str:
     phones: list[str] = []
     at = 0
     while at < len(letters):
-        for spelling, sound in RULES:
-            if letters.startswith(spelling, at):
-                break
-        else:  # a letter of another alphabet
-            spelling, sound = letters[at], ""
+        fitting = (rule for rule in RULES if letters.startswith(rule[0], at))
+        spelling, sound = next(fitting, (letters[at], ""))  # a letter of another alphabet is silent
         final_e = spelling == "e" and at == len(letters) - 1 and len(letters) > 2
         doubled = at > 0 and len(spelling) == 1 and letters[at - 1] == spelling
         if sound and not final_e and not doubled:

@@ -93,10 +93,8 @@ class Vocabulary:
         if not scored or scored[0][0] < CLOSE:
             return None
         best_score, best = scored[0]
-        rival = next(
-            (score for score, name in scored if (name.vocabulary, name.value) != (best.vocabulary, best.value)), 0.0
-        )
-        if best_score - rival < MARGIN:
+        others = [(score, name) for score, name in scored if (name.vocabulary, name.value) != (best.vocabulary, best.value)]
+        if any(name.sound == best.sound or best_score - score < MARGIN for score, name in others):
             return None
         return Repair(heard, best.form, best.vocabulary, round(best_score, 3))
 
@@ -118,8 +116,7 @@ def known_words(tools: Toolset) -> set[str]:
     texts: list[str] = []
     for tool in tools.values():
         texts += [*tool.sentences, *tool.expansions.values()]
-    found = {word for text in texts for word in re.findall(r"[a-z']+", re.sub(r"\{[^}]*\}|<[^>]*>", " ", text.lower()))}
-    return found
+    return {word for text in texts for word in re.findall(r"[a-z']+", re.sub(r"\{[^}]*\}|<[^>]*>", " ", text.lower()))}
 
 
 def _plain(word: str) -> str:

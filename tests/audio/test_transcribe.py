@@ -1,0 +1,138 @@
+"""The embedded recogniser on synthetic speech: commands heard, other talk refused, partial words, new tools learned."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from voice_needle.audio import Samples, to_ms
+from voice_needle.dispatch.manifest import load_or_raise
+from voice_needle.errors import EngineFailed
+from voice_needle.events import Utterance
+from voice_needle.tools import Tool, Toolset
+from voice_needle.transcribe.sphinx import SphinxRecogniser, SphinxSettings
+
+sys.path.insert(0, str(Path(__file__).parent))
+from voices import FLITE_VOICES, mix, pink_noise, speak
+
+BARISTA = Toolset(load_or_raise(Path(__file__).parents[1] / "data" / "barista").tools)
+ORDERS = (
+    "can i have a large iced mocha with a lot of skim milk please",
+    "i'd like a double shot espresso",
+    "give me a medium roast house coffee with some brown sugar",
+)
+FOREIGN = (
+    "the committee decided to postpone the vote until next year",
+    "have you read the article about the new railway station",
+    "our neighbours bought a dog that barks all night long",
+    "she plays the violin in a small orchestra downtown",
+    "could somebody explain why the numbers do not add up",
+    "yesterday evening we watched a documentary about volcanoes",
+)
+
+
+def utterance(samples: Samples) -> Utterance:
+    return Utterance(samples, 0.0, 0.0, to_ms(len(samples)))
+
+
+def alike(a: str, b: str) -> float:
+    return difflib.SequenceMatcher(None, a.split(), b.split()).ratio()
+
+
+@pytest.fixture(scope="module")
+def barista() -> Iterator[SphinxRecogniser]:
+    recogniser = SphinxRecogniser()
+    recogniser.prepare(BARISTA)
+    yield recogniser
+    recogniser.close()
+
+
+@pytest.mark.parametrize("voice", FLITE_VOICES)
+def test_orders_are_heard(barista: SphinxRecogniser, voice: str) -> None:
+    heard = [barista.transcribe(utterance(speak(order, voice))) for order in ORDERS]
+    assert not [transcript for transcript in heard if transcript.refused]
+    likeness = [alike(order, transcript.text) for order, transcript in zip(ORDERS, heard, strict=True)]
+    assert sum(likeness) / len(likeness) > 0.85, heard
+
+
+def test_words_have_times_in_order(barista: SphinxRecogniser) -> None:
+    sound = speak(ORDERS[1])
+    words = barista.transcribe(utterance(sound)).words
+    assert len(words) >= 4
+    assert all(a.start_ms < a.end_ms <= b.start_ms + 10 for a, b in zip(words, words[1:], strict=False))
+    assert words[-1].end_ms <= to_ms(len(sound))
+
+
+@pytest.mark.parametrize(("said", "heard"), [("stop", "stop"), ("yes please", "yes please"), ("make that a latte", "make that")])
+def test_the_conversation_is_always_understood(barista: SphinxRecogniser, said: str, heard: str) -> None:
+    assert barista.transcribe(utterance(speak(said))).text.startswith(heard)
+
+
+def test_other_talk_is_refused(barista: SphinxRecogniser) -> None:
+    results = [barista.transcribe(utterance(speak(said, voice))) for said in FOREIGN for voice in ("slt", "rms")]
+    accepted = [result.text for result in results if not result.refused]
+    assert len(accepted) <= 1, accepted
+    assert max(result.confidence for result in results if result.refused) < 0.5
+
+
+@pytest.mark.parametrize("level", [0, 30, 1500])
+def test_no_words_in_noise(barista: SphinxRecogniser, level: int) -> None:
+    noise = (pink_noise(32_000) / 1000.0 * level).astype(np.int16)
+    assert barista.transcribe(utterance(noise)).refused
+
+
+def test_noise_at_15_db_leaves_the_order(barista: SphinxRecogniser) -> None:
+    sound = mix(speak(ORDERS[0]), pink_noise(64_000, seed=7), 15.0)
+    assert alike(barista.transcribe(utterance(sound)).text, ORDERS[0]) > 0.8
+
+
+def test_partial_words_grow_into_the_final_ones(barista: SphinxRecogniser) -> None:
+    sound = speak(ORDERS[0])
+    stream = barista.stream()
+    partials = []
+    for at in range(0, len(sound), 1600):
+        stream.feed(sound[at : at + 1600])
+        partials.append(stream.partial())
+    final = stream.finish()
+    assert not any(partial.final for partial in partials)
+    assert final.final
+    assert alike(final.text, ORDERS[0]) > 0.85
+    assert any("iced mocha" in partial.text for partial in partials[: len(partials) * 3 // 4])
+    with pytest.raises(EngineFailed, match="ended"):
+        stream.feed(sound[:1600])
+
+
+def test_a_new_utterance_ends_the_stream_before(barista: SphinxRecogniser) -> None:
+    old = barista.stream()
+    old.feed(speak("stop"))
+    assert barista.transcribe(utterance(speak("stop"))).text == "stop"
+    with pytest.raises(EngineFailed):
+        old.partial()
+
+
+def test_the_same_sound_gives_the_same_words(barista: SphinxRecogniser) -> None:
+    sound = utterance(speak(ORDERS[2], "rms"))
+    assert barista.transcribe(sound) == barista.transcribe(sound)
+
+
+def test_new_tools_are_learned_and_compiled_once(tmp_path: Path) -> None:
+    recogniser = SphinxRecogniser(SphinxSettings(cache=tmp_path))
+    with pytest.raises(EngineFailed, match="not told"):
+        recogniser.transcribe(utterance(speak("open the hatch")))
+    first = Tool("hatch", "Open a hatch.", sentences=("open the hatch",))
+    second = Tool("zorblax", "Start the zorblax.", sentences=("start the zorblax machine",))
+    recogniser.prepare(Toolset([first]))
+    assert recogniser.transcribe(utterance(speak("open the hatch"))).text == "open the hatch"
+    recogniser.prepare(Toolset([first, second]))
+    assert recogniser.transcribe(utterance(speak("start the zorblax machine"))).text == "start the zorblax machine"
+    compiled = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("tools.*")}
+    assert len(compiled) == 6
+    again = SphinxRecogniser(SphinxSettings(cache=tmp_path))
+    again.prepare(Toolset([first, second]))
+    assert again.transcribe(utterance(speak("open the hatch"))).text == "open the hatch"
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("tools.*")} == compiled
