@@ -13,7 +13,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
 
@@ -243,16 +243,15 @@ def _restart_portaudio() -> None:
     with _lock:
         owners = list(_streams.items())
         _streams.clear()
-        for stream, _ in owners:
+        for stream, on_refresh in owners:
+            on_refresh()
             stream.close()
         sd._terminate()
         sd._initialize()
-    for _, on_refresh in owners:
-        on_refresh()
 
 
 async def _probe(wanted: str | int | None, direction: Direction) -> bool:
-    """Whether a fresh PortAudio, in a process of its own, finds the device."""
+    """Whether a fresh PortAudio, in a process of its own, finds the device and gets it moving."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "voice_needle.sound_devices", json.dumps([wanted, direction]),
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
@@ -280,11 +279,16 @@ def pick_rate(device: SoundDevice, direction: Direction, channels: int, rate_hz:
 
 def _main() -> int:
     wanted, direction = json.loads(sys.argv[1])
+    moved = threading.Event()
     try:
-        print(json.dumps(asdict(find_device(wanted, direction))))
-    except AudioError:
+        device = find_device(wanted, direction)
+        rate_hz = pick_rate(device, direction, 1, None)
+        stream = DeviceStream(device, direction, lambda *_: moved.set(), rate_hz=rate_hz, channels=1)
+    except (AudioError, portaudio().PortAudioError, ValueError):
         return 1
-    return 0
+    found = moved.wait(3.0)
+    stream.close()
+    return 0 if found else 1
 
 
 if __name__ == "__main__":

@@ -74,12 +74,14 @@ class Pulse:
         raise RuntimeError("pulseaudio does not answer")
 
     def keep_awake(self, sink: str) -> None:
-        """An idle null sink renders two seconds ahead, and stalls its first player for as long: keep one listener on it."""
+        """An idle null sink renders two seconds ahead, and stalls its first player for as long: keep one listener and a silent player on it."""
         command = ["parec", "--latency-msec=10", f"--device={sink}.monitor"]
         env = {**os.environ, **self.env}
         heard = self.folder / f"{sink}.{len(self._keepers)}.raw"
         with heard.open("wb") as file:
             self._keepers.append(subprocess.Popen(command, env=env, stdout=file, stderr=subprocess.DEVNULL))
+        silence = ["pacat", "--latency-msec=10", f"--device={sink}", "/dev/zero"]
+        self._keepers.append(subprocess.Popen(silence, env=env, stderr=subprocess.DEVNULL))
         deadline = time.monotonic() + 10
         while heard.stat().st_size == 0 and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -13,6 +13,7 @@ from pulse_daemon import Pulse, until
 
 from voice_needle.audio import SAMPLE_RATE_HZ, Samples
 from voice_needle.errors import DeviceLost, UnknownDevice
+from voice_needle.listen.microphone import Microphone
 from voice_needle.speak import get_voice
 from voice_needle.speak.device import DeviceSink
 from voice_needle.speak.speaker import Speaker
@@ -132,6 +133,36 @@ async def test_unplugged_in_an_answer_it_says_so_and_the_next_answer_plays(pulse
         await sink.drain()
     assert sink.heard >= before + 3200
     await sink.close()
+
+
+async def test_the_speaker_goes_on_while_the_microphone_is_unplugged_and_back(pulse: Pulse):
+    assert pulse.usb is not None
+    lost, back = asyncio.Event(), asyncio.Event()
+    microphone = Microphone(
+        "usb_microphone", lost_after_ms=300, retry_ms=100, on_lost=lambda _: lost.set(), on_back=back.set
+    )
+    listening = asyncio.ensure_future(count(microphone))
+    sink = DeviceSink("loudspeaker")
+    await sink.start()
+    await sink.play(NOISE[:1600])
+    await sink.drain()
+    pulse.usb.unplug("usb")
+    async with asyncio.timeout(40):
+        await lost.wait()
+        await sink.play(NOISE)  # while it is looked for
+        await sink.drain()
+        await asyncio.to_thread(pulse.usb.plug, "usb")
+        await back.wait()
+        assert await sink.play(NOISE[:1600])
+        await sink.drain()
+    await microphone.close()
+    assert await listening > 0
+    assert sink.heard == sink.queued == 1600 + len(NOISE) + 1600
+    await sink.close()
+
+
+async def count(microphone: Microphone) -> int:
+    return sum([1 async for _ in microphone.frames()])
 
 
 async def test_a_sentence_is_heard_in_the_room(pulse: Pulse, tmp_path: Path):
