@@ -43,6 +43,7 @@ class Device:
     convention: str = ""
     channels: dict[str, Channel] = field(default_factory=dict)
     availability: Mapping[str, tuple[bytes, bytes]] = field(default_factory=dict)  # topic -> (online, offline)
+    aliases: tuple[str, ...] = ()  # other names it goes by
     same_as: frozenset[str] = frozenset()  # other names of the same thing, by which doubles are found
     state: State = field(default_factory=dict)
     online: bool = True

@@ -228,7 +228,11 @@ def _climate(config: Mapping[str, Any]) -> Channels:
             config, "temperature_command_topic", "temperature_state_topic", "temperature_state_template", neat, _degrees
         ),
         "heat": _channel(
-            config, "mode_command_topic", "mode_state_topic", "mode_state_template", lambda v: "heat" if v else "off",
+            config,
+            "mode_command_topic",
+            "mode_state_topic",
+            "mode_state_template",
+            lambda v: "heat" if v else "off",
             lambda v: None if not isinstance(v, str) or not v else v != "off",
         ),
         "temperature": _channel(config, "", "current_temperature_topic", "current_temperature_template", str, _degrees),

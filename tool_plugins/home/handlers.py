@@ -12,7 +12,7 @@ from voice_needle.plugin import Context, Result
 from . import speech
 from .broker import Address, Broker
 from .devices import Device, State, alike, number
-from .house import Change, House, device_value
+from .house import Change, House, Link, device_value
 from .outcome import NEVER_RESTORED, carried_out, spoken_name
 
 _FIRST_LOOK_S = 1.5
@@ -36,17 +36,26 @@ async def setup(ctx: Context) -> None:
         discovery_prefix=str(settings.get("discovery_prefix") or "homeassistant"),
         answer_s=float(settings.get("answer_s") or 2.5),
     )
+    link = house.broker = _link(ctx, house)
+    ctx.state["house"] = house
+    await link.open()
+    if await link.wait_up(_FIRST_LOOK_S):
+        await link.probe()  # the announcements have arrived
+        await link.probe()  # and the states of what they announced
+
+
+def _link(ctx: Context, house: House) -> Link:
+    """Home Assistant where its address is set, else the MQTT broker."""
+    settings = ctx.settings
+    if settings.get("home_assistant"):
+        from .homeassistant import HomeAssistant
+
+        return HomeAssistant(str(settings["home_assistant"]), str(settings.get("token") or ""), ctx.log, house)
     address = Address.parse(str(settings["broker"]))
     if settings.get("username"):
         password = str(settings.get("password") or "")
         address = Address(address.host, address.port, address.tls, str(settings["username"]), password)
-    broker = Broker(address, ctx.log, house.message, house.connected)
-    house.broker = broker
-    ctx.state["house"] = house
-    await broker.open()
-    if await broker.wait_up(_FIRST_LOOK_S):
-        await broker.probe()  # the announcements have arrived
-        await broker.probe()  # and the states of what they announced
+    return Broker(address, ctx.log, house.message, house.connected)
 
 
 async def teardown(ctx: Context) -> None:
@@ -57,7 +66,8 @@ async def teardown(ctx: Context) -> None:
 
 async def vocabularies(ctx: Context) -> Mapping[str, Mapping[str, list[str]]]:
     """Rooms, devices, doors and scenes that were found."""
-    return speech.found(the_house(ctx).devices)
+    house = the_house(ctx)
+    return speech.found(house.devices, house.areas)
 
 
 def the_house(ctx: Context) -> House:

@@ -7,16 +7,27 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from voice_needle.errors import ToolUnconfirmed, ToolUnreachable
 
 from . import discovery, zigbee2mqtt
-from .broker import Broker
 from .devices import Device, State, fits
 
 EVERYWHERE = "everywhere"
 _ASK_AGAIN_S = 0.4
 _RECONNECT_S = 0.5  # a broker that has just come back is waited for so long
+
+
+class Link(Protocol):
+    """The way to the devices: an MQTT broker, or Home Assistant. See broker.Broker for what each method promises."""
+
+    async def open(self) -> None: ...
+    async def wait_up(self, seconds: float) -> bool: ...
+    async def probe(self, seconds: float = 1.0) -> None: ...
+    def publish(self, topic: str, payload: str | bytes) -> None: ...
+    def subscribe(self, topics: list[str]) -> None: ...
+    async def close(self) -> None: ...
 
 
 @dataclass
@@ -62,7 +73,8 @@ class House:
         discovery_prefix: str = "homeassistant",
         answer_s: float = 2.5,
     ) -> None:
-        self.broker: Broker | None = None
+        self.broker: Link | None = None
+        self.areas: dict[str, list[str]] = {}  # rooms that Home Assistant has a name for
         self.answer_s = answer_s
         self._log = log
         self._rooms = {value: tuple(forms) for value, forms in rooms.items() if value != EVERYWHERE}
@@ -71,6 +83,7 @@ class House:
         self._prefix = discovery_prefix
         self._zigbee: dict[str, Device] = {}
         self._found: dict[str, Device] = {}  # by discovery topic
+        self._entities: dict[str, Device] = {}
         self._by_topic: dict[str, list[Device]] = {}
         self._listeners: set[Callable[[Device, State], None]] = set()
 
@@ -80,7 +93,11 @@ class House:
     def devices(self) -> list[Device]:
         """Every device once: what zigbee2mqtt also announces by discovery is taken from zigbee2mqtt."""
         known = {name for device in self._zigbee.values() for name in device.same_as}
-        return [*self._zigbee.values(), *(d for d in self._found.values() if not d.same_as & known)]
+        return [
+            *self._entities.values(),
+            *self._zigbee.values(),
+            *(d for d in self._found.values() if not d.same_as & known),
+        ]
 
     def select(self, kind: str | tuple[str, ...], room: str = EVERYWHERE, key: str = "") -> list[Device]:
         """The devices of a kind in a room, those that can set or tell `key` only."""
@@ -99,6 +116,9 @@ class House:
         for key in (device.id, device.name, device.name.lower()):
             if key in self._places:
                 return self._places[key]
+        if device.convention == "discovery" and hint:  # "Guest Bathroom" is not the bathroom
+            named = (value for value, forms in self._rooms.items() if plain(hint) in map(plain, forms))
+            return next(named, slug(hint))
         for text in (hint, device.name):
             words = f" {plain(text)} "
             fitting = [
@@ -109,7 +129,7 @@ class House:
             ]
             if fitting:
                 return max(fitting)[1]
-        return slug(hint) if device.convention == "discovery" and hint else ""
+        return ""
 
     async def ready(self) -> None:
         """Errors: ToolUnreachable when the broker does not answer; nothing was sent."""
@@ -138,6 +158,19 @@ class House:
             if told and not retained:
                 for listener in list(self._listeners):
                     listener(device, told)
+
+    def take_entities(self, devices: list[Device], areas: Mapping[str, list[str]]) -> None:
+        """All of Home Assistant's entities; an area that is called as a known room is that room."""
+        rooms = {area: self._area_room(area, forms) for area, forms in areas.items()}
+        self.areas = {room: list(areas[area]) for area, room in rooms.items()}
+        for device in devices:
+            device.room = self._places.get(device.name) or rooms.get(device.room, "") or self.room_of(device, "")
+        self._entities = {device.id: device for device in devices}
+        self._index()
+
+    def _area_room(self, area: str, forms: list[str]) -> str:
+        called = {plain(form) for form in forms}
+        return next((value for value, known in self._rooms.items() if called & set(map(plain, known))), area)
 
     def _zigbee_list(self, payload: bytes) -> None:
         devices = zigbee2mqtt.read_devices(payload, self._base)
@@ -169,7 +202,7 @@ class House:
 
     def _index(self) -> None:
         self._by_topic = {}
-        for device in (*self._zigbee.values(), *self._found.values()):
+        for device in (*self._entities.values(), *self._zigbee.values(), *self._found.values()):
             for topic in device.topics():
                 self._by_topic.setdefault(topic, []).append(device)
 

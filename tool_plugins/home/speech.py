@@ -28,15 +28,15 @@ def declared_rooms() -> dict[str, tuple[str, ...]]:
     return {str(value): tuple(forms or [value.replace("_", " ")]) for value, forms in rooms.items()}
 
 
-def found(devices: Iterable[Device]) -> dict[str, dict[str, list[str]]]:
-    """Vocabulary -> value -> spoken forms, for what was found and is not declared already."""
-    rooms: dict[str, list[str]] = {}
+def found(devices: Iterable[Device], areas: Mapping[str, list[str]]) -> dict[str, dict[str, list[str]]]:
+    """Vocabulary -> value -> spoken forms, for what was found. areas: rooms with the names that Home Assistant has for them."""
+    rooms: dict[str, list[str]] = {room: list(forms) for room, forms in areas.items()}
     names: dict[str, list[str]] = {}
     doors: dict[str, list[str]] = {}
     scenes: dict[str, list[str]] = {}
     known = declared_rooms()
     for device in devices:
-        if device.room and device.room not in known:
+        if device.room and device.room not in known and device.room not in rooms:
             rooms[device.room] = [device.room.replace("_", " ")]
         said = spoken_forms(device)
         if said and device.kind in _SWITCHED and not says_room_and_kind(device, known):
@@ -52,10 +52,10 @@ def spoken_forms(device: Device) -> list[str]:
     """What a device is called aloud: its name's words; nothing where the name is only an address."""
     words = plain(device.name)
     if not words or re.fullmatch(r"0x[0-9a-f]+|[0-9 ]+", words):
-        return []
+        return list(device.aliases)
     if device.kind == "lock" and words.endswith(" lock"):
-        return [words.removesuffix(" lock"), words]
-    return [words]
+        return [words.removesuffix(" lock"), words, *device.aliases]
+    return [words, *device.aliases]
 
 
 def says_room_and_kind(device: Device, rooms: Mapping[str, Iterable[str]]) -> bool:
