@@ -35,7 +35,7 @@ class DeviceSink(QueueSink):
         *,
         rate_hz: int | None = None,
         channels: int | None = None,
-        latency_ms: float = 40.0,
+        latency_ms: float = 60.0,
         queue_ms: float = 2_000.0,
         lost_after_ms: float = 1_000.0,
         retry_ms: float = 1_000.0,
