@@ -234,7 +234,6 @@ async def open_assistant(
         stack.push_async_callback(speaker.close)
         tools = tooling.registry.offered()
         await asyncio.gather(
-            speaker.start(),
             workers.run("recogniser", recogniser.prepare, tools),
             workers.run("router", router.prepare, tools),
         )
@@ -259,6 +258,7 @@ async def open_assistant(
             clock=clock,
         )
         assistant = Assistant(parts, config, trace, emit)
+        await speaker.start()  # last: what plays into a file begins with what is heard from one
         ringing = asyncio.ensure_future(tooling.timers.run(assistant.ring))
         stack.push_async_callback(_stopped, ringing)
         for entry in tooling.dispatcher.recover():

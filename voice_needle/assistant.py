@@ -16,11 +16,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
-from voice_needle.audio import FRAME_MS, Samples
+import numpy as np
+
+from voice_needle.audio import FRAME_MS, Samples, to_ms
 from voice_needle.barge_in import BargeIn, Verdict, has_floor
 from voice_needle.clock import Clock, ScriptedClock
 from voice_needle.config import Config
@@ -43,6 +45,8 @@ from voice_needle.events import (
     TurnCancelled,
     Utterance,
 )
+from voice_needle.listen import echo_test
+from voice_needle.listen.echo import EchoCanceller
 from voice_needle.listen.endpoint import Continued, Discarded, Ended, Endpointer, Onset
 from voice_needle.listen.engine import Source, Vad
 from voice_needle.speak.speaker import Speaker, Spoken
@@ -52,22 +56,32 @@ from voice_needle.turn import Scope, StaleTurn, Turn, TurnState
 from voice_needle.workers import Workers
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 LAST_SILENCE_MS = 1_000  # after a file's end, with nothing going on any more
 
 
 @dataclass
+class Ahead:
+    """What was read while it was still open whether the utterance is over: final words and the decision for them."""
+
+    transcript: Transcript
+    decision: Decision
+
+
+@dataclass
 class Hearing:
-    """An utterance that is still going on: its turn, the recogniser's stream, and what is known of its words so far."""
+    """An utterance that is still going on: its turn, its sound, and what is known of its words so far."""
 
     turn: Turn
     stream: Stream | None
-    waiting: list[Samples] = field(default_factory=list)  # sound not yet given to the stream
+    sound: list[Samples] = field(default_factory=list)
+    given: int = 0  # how many of `sound` the stream has been given
     fed_ms: float = 0.0
     asked_ms: float = 0.0  # when partial words were last asked for, in sound fed
     partial: asyncio.Task[None] | None = None
     words: str = ""
-    decision: Decision | None = None  # for exactly `words`
+    ahead: asyncio.Task[Ahead] | None = None  # of this pause; gone when speech goes on
 
 
 @dataclass
@@ -82,6 +96,8 @@ class Parts:
     speaker: Speaker
     workers: Workers
     clock: Clock
+    echo: EchoCanceller | None = None  # where the source can hear the speaker
+    no_echo_reason: str = ""  # why there is none although it can
 
 
 class Assistant:
@@ -96,10 +112,17 @@ class Assistant:
         self.workers, self.clock = parts.workers, parts.clock
         self.trace = trace or Trace()
         self.emit = emit or (lambda event: None)
-        self.barge_in = BargeIn(self.speaker, self.floor, config.barge_in, self.clock, self.emit)
+        chosen = config.barge_in.mode
+        self.barge_in = BargeIn(
+            self.speaker, self.floor, config.barge_in, self.clock, self.emit,
+            mode="full" if chosen == "auto" else chosen, echo=parts.echo,
+        )  # fmt: skip
+        self.duplex: echo_test.Verdict | None = None  # of the echo self-test, once it has run
+        if parts.echo is not None:
+            self.speaker.add_tap(parts.echo.tap)
         self._turns = 0
         self._hearing: Hearing | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self.current: Turn | None = None  # the turn that acts or speaks
 
     def floor(self) -> Turn | None:
@@ -113,7 +136,10 @@ class Assistant:
         ended: asyncio.Event | None = getattr(self.source, "ended", None)  # a file's own sound is over; silence follows
         silent_frames = 0
         try:
-            async for frame in self.source.frames():
+            frames = self.source.frames()
+            if self.config.barge_in.mode == "auto" and hasattr(self.source, "frame_time_s"):
+                await self._test_echo(frames)
+            async for frame in frames:
                 self.hear(frame)
                 if isinstance(self.clock, ScriptedClock):
                     await self.workers.quiet()  # scripted time stands still while somebody thinks
@@ -129,6 +155,45 @@ class Assistant:
             for task in self._tasks:
                 task.cancel()
 
+    async def _test_echo(self, frames: AsyncIterator[Samples]) -> None:
+        """Play a chirp, listen to it, and choose how far the user may interrupt. The canceller learns the room from it."""
+        noise, heard = [await self._tested(frames) for _ in range(20)], []
+        began: list[float] = []
+
+        def first(block: Samples, time_s: float) -> None:
+            if not began and block.any():
+                began.append(time_s)
+
+        self.speaker.add_tap(first)
+        sound = echo_test.chirp()
+        playing = asyncio.ensure_future(self.speaker.sink.play(sound))
+        for _ in range(round((echo_test.CHIRP_MS + echo_test.LISTEN_MS + 200.0) / FRAME_MS)):
+            heard.append(await self._tested(frames))
+        await playing
+        self.speaker.sink.remove_tap(first)
+        start_s = began[0] if began else None
+        lead = [frame for time_s, frame in heard if start_s is not None and time_s >= start_s - FRAME_MS / 2000.0]
+        empty = np.zeros(0, np.int16)
+        self.duplex = echo_test.judge(
+            np.concatenate([empty, *lead]), np.concatenate([frame for _, frame in noise]),
+            reference=start_s is not None, canceller=self.parts.echo is not None and self.parts.echo.subtracts,
+        )  # fmt: skip
+        self.barge_in.mode = self.duplex.mode
+        log.info("duplex: %s, because %s", self.duplex.mode, self.duplex.why)
+        if self.duplex.degraded:
+            at_ms = self.clock.monotonic() * 1000
+            fix = self.parts.no_echo_reason or "voice-needle doctor"
+            self.emit(Fault(0, at_ms, f"HalfDuplex ({self.duplex.mode}: {self.duplex.why})", self.duplex.spoken, fix))
+            self._spawn(self.announce(self.duplex.spoken, tone=""))
+
+    async def _tested(self, frames: AsyncIterator[Samples]) -> tuple[float, Samples]:
+        """One more frame and when it was heard, past everything but the canceller."""
+        frame = await anext(frames)
+        time_s = float(getattr(self.source, "frame_time_s", 0.0))
+        if self.parts.echo is not None:
+            self.parts.echo.process(frame, time_s)
+        return time_s, frame
+
     @property
     def idle(self) -> bool:
         """Nobody speaks and nothing is being done."""
@@ -136,7 +201,8 @@ class Assistant:
 
     def hear(self, frame: Samples) -> None:
         """The next (160,) frame of the microphone."""
-        heard, probability = self.barge_in.listen(frame, self.vad)
+        time_s: float | None = getattr(self.source, "frame_time_s", None)
+        heard, probability = self.barge_in.listen(frame, self.vad, time_s)
         for found in self.endpointer.feed(heard, probability):
             self._found(found)
         self.barge_in.tick()
@@ -146,7 +212,7 @@ class Assistant:
             case Onset():
                 self._begin(found)
             case Continued() if self._hearing is not None:
-                self._feed(self._hearing, found.frame)
+                self._feed(self._hearing, found.frame, found.silence_ms)
             case Ended() if self._hearing is not None:
                 hearing, self._hearing = self._hearing, None
                 self._spawn(self._take(hearing, found.utterance, found.silence_ms))
@@ -160,24 +226,29 @@ class Assistant:
         self._hearing = Hearing(turn, self.recogniser.stream())
         self._emit(SpeechStarted, turn)
         self.barge_in.onset(turn)
-        self._feed(self._hearing, onset.pre_roll)
+        self._feed(self._hearing, onset.pre_roll, 0.0)
 
-    def _feed(self, hearing: Hearing, samples: Samples) -> None:
-        if hearing.stream is None:
-            return
-        hearing.waiting.append(samples)
-        hearing.fed_ms += len(samples) / 16.0
+    def _feed(self, hearing: Hearing, samples: Samples, silence_ms: float) -> None:
+        hearing.sound.append(samples)
+        hearing.fed_ms += to_ms(len(samples))
+        if silence_ms == 0.0:
+            hearing.ahead = None  # more was said: what was read in the pause is out of date
+        elif hearing.ahead is None and silence_ms >= self.config.listen.read_ahead_ms:
+            hearing.ahead = self._spawn(self._read_ahead(hearing))
         every = self.config.transcribe.partials_ms
         idle = hearing.partial is None or hearing.partial.done()
-        if every and idle and hearing.fed_ms - hearing.asked_ms >= every:
+        if every and idle and hearing.ahead is None and hearing.fed_ms - hearing.asked_ms >= every:
             hearing.asked_ms = hearing.fed_ms
-            hearing.partial = self._spawn(self._listen_ahead(hearing))
+            hearing.partial = self._spawn(self._listen_along(hearing))
 
-    async def _listen_ahead(self, hearing: Hearing) -> None:
-        """Words while the user still speaks: they tell how long to wait for more, and whether an interruption is meant."""
-        stream, waiting = hearing.stream, hearing.waiting
-        assert stream is not None
-        hearing.waiting = []
+    async def _listen_along(self, hearing: Hearing) -> None:
+        """Partial words while the user speaks: they tell whether more must follow, and whether an interruption is meant."""
+        if hearing.stream is None:
+            hearing.stream, hearing.given = self.recogniser.stream(), 0
+        stream = hearing.stream
+        if stream is None:  # an engine without partial words
+            return
+        waiting, hearing.given = hearing.sound[hearing.given :], len(hearing.sound)
 
         def partial() -> Transcript:
             for samples in waiting:
@@ -188,12 +259,26 @@ class Assistant:
         if self._hearing is not hearing or not transcript.text or transcript.text == hearing.words:
             return
         decision = await self.conversation.decide(transcript, self.speaker.speaking)
-        if self._hearing is not hearing:
+        if self._hearing is not hearing or hearing.ahead is not None:
             return
-        hearing.words, hearing.decision = transcript.text, decision
+        hearing.words = transcript.text
         self._emit(Heard, hearing.turn, transcript=transcript, elapsed_ms=0.0)
-        self._wait_for_more(decision)
         self.barge_in.words(transcript, decision, final=False)
+
+    async def _read_ahead(self, hearing: Hearing) -> Ahead:
+        """In a pause, read what was said as if it were all. If it is, the answer is ready; if not, it is thrown away."""
+        if hearing.partial is not None:
+            await asyncio.wait([hearing.partial])
+        hearing.stream = None  # the recogniser reads one thing at a time; more speech opens another stream
+        sound = np.concatenate(hearing.sound)
+        transcript = await self.workers.run(
+            "recogniser", self.recogniser.transcribe, Utterance(sound, 0.0, 0.0, to_ms(len(sound)))
+        )
+        decision = await self.conversation.decide(transcript, self.speaker.speaking)
+        if self._hearing is hearing and hearing.ahead is asyncio.current_task():
+            self._wait_for_more(decision)
+            self.barge_in.words(replace(transcript, final=False), decision, final=False)
+        return Ahead(transcript, decision)
 
     def _wait_for_more(self, decision: Decision) -> None:
         """Semantic endpointing: a whole request needs little silence after it, half of one needs more."""
@@ -211,8 +296,7 @@ class Assistant:
         turn.ms |= {"speech": turn.speech_ms, "endpoint": silence_ms}
         self._emit(SpeechEnded, turn, duration_ms=turn.speech_ms, silence_ms=silence_ms)
         try:
-            transcript = await self._transcribe(turn, hearing, utterance)
-            decision = await self._decide(turn, hearing, transcript)
+            transcript, decision = await self._understand(turn, hearing, utterance)
             verdict = self.barge_in.words(transcript, decision, final=True)
             if verdict is Verdict.RESUME:
                 return
@@ -231,28 +315,31 @@ class Assistant:
                 self.current = None
             self.trace.write(turn, self.clock.now())
 
-    async def _transcribe(self, turn: Turn, hearing: Hearing, utterance: Utterance) -> Transcript:
+    async def _understand(self, turn: Turn, hearing: Hearing, utterance: Utterance) -> tuple[Transcript, Decision]:
+        """Words and decision: read ahead in the pause that ended the utterance, or read now."""
         turn.state = TurnState.TRANSCRIBING
         started = time.perf_counter()
-        transcript = await self.workers.run("recogniser", self.recogniser.transcribe, utterance)
+        ahead = await hearing.ahead if hearing.ahead is not None else None
+        if ahead is not None:
+            transcript = ahead.transcript
+        else:
+            transcript = await self.workers.run("recogniser", self.recogniser.transcribe, utterance)
         turn.transcript = transcript
-        turn.ms["transcribe"] = (time.perf_counter() - started) * 1000
+        turn.ms["transcribe"] = (time.perf_counter() - started) * 1000  # what of it was waited for after the end
         self._emit(Heard, turn, transcript=transcript, elapsed_ms=turn.ms["transcribe"])
-        return transcript
-
-    async def _decide(self, turn: Turn, hearing: Hearing, transcript: Transcript) -> Decision:
         turn.state = TurnState.DECIDING
         started = time.perf_counter()
-        early = hearing.decision if hearing.words == transcript.text and transcript.confidence > 0.5 else None
-        decision = early or await self.conversation.decide(transcript, self.speaker.speaking)
+        decision = (
+            ahead.decision if ahead is not None else await self.conversation.decide(transcript, self.speaker.speaking)
+        )
         turn.ms["route"] = (time.perf_counter() - started) * 1000
         self._emit(Decided, turn, decision=decision, elapsed_ms=turn.ms["route"])
-        return decision
+        return transcript, decision
 
     def _interrupt(self, turn: Turn, verdict: Verdict) -> None:
         """Take the floor from `turn`: its speech stops, its calls end as their policies say."""
         turn.interrupted_by = verdict.value
-        self.conversation.dispatcher.cancel(turn.number)
+        self.conversation.interrupted(self.conversation.dispatcher.cancel(turn.number))
         turn.scope.cancel(verdict.value)
         self._emit(TurnCancelled, turn, reason=verdict.value)
 
@@ -274,6 +361,7 @@ class Assistant:
             turn.ms["response"] = turn.ms.get("response", 0.0) + turn.ms["voice"]
 
         spoken = Spoken(unsaid=text)
+        self.barge_in.answer(text)
         try:
             spoken = await self.speaker.say(text, on_start=began)
         except asyncio.CancelledError:
@@ -328,7 +416,7 @@ class Assistant:
 
     # --- plumbing ---
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -33,6 +33,13 @@ class Listen:
         150, "shorter bursts are dropped: a click is no request", unit="ms", at_least=0, at_most=2000
     )
     end_silence_ms: int = option(600, "silence that ends an utterance", unit="ms", at_least=100, at_most=5000)
+    read_ahead_ms: int = option(
+        150,
+        "a pause this long is read as if it were the end, so that the answer is ready when it is",
+        unit="ms",
+        at_least=50,
+        at_most=5000,
+    )
     complete_silence_ms: int = option(
         250, "the same when the words already make a whole request", unit="ms", at_least=50, at_most=5000
     )

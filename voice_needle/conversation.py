@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from voice_needle.clock import Clock
-from voice_needle.dispatch.runner import Dispatcher
+from voice_needle.dispatch.runner import Cancelled, Dispatcher
 from voice_needle.errors import VoiceNeedleError
 from voice_needle.events import (
     Call,
@@ -31,6 +32,9 @@ from voice_needle.route.engine import Router
 from voice_needle.tools import Toolset
 from voice_needle.turn import Memory, Turn, TurnState
 from voice_needle.workers import Workers
+
+UNKNOWN = frozenset({Status.TIMEOUT, Status.UNCONFIRMED, Status.PARTIAL})
+_BOTH = re.compile(r"(?:(?:no|yes|oh|sorry|actually) )*(?:i (?:want|meant|said) )?(?:both(?: of them)?|all(?: of them)?)(?: please)?")
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,9 @@ class Conversation:
         self.decline_aloud = decline_aloud
         self.memory = Memory()
         self._last_results: tuple[ToolResult, ...] = ()
+        self._stopped_results: tuple[ToolResult, ...] = ()
         self._execution: asyncio.Future[Sequence[ToolResult]] | None = None
+        self._interrupted: Cancelled | None = None  # what the words that are being answered have stopped
 
     def context(self, speaking: bool = False) -> RouteContext:
         """What the router may know now."""
@@ -92,7 +98,11 @@ class Conversation:
         """The router's decision, made in the router's own thread. Partial transcripts may be asked about too."""
         if transcript.refused or not transcript.text.strip():
             return Decision(reason=transcript.refused or "silence", router="none")
-        return await self.workers.run("router", self.router.route, transcript, self.tools(), self.context(speaking))
+        context = self.context(speaking)
+        both = self._both(transcript.text)
+        if both is not None:
+            return both
+        return await self.workers.run("router", self.router.route, transcript, self.tools(), context)
 
     async def respond(self, turn: Turn, transcript: Transcript, decision: Decision | None = None) -> Answer:
         """One turn from words to an answer. decision: one already made for the same words.
@@ -101,18 +111,20 @@ class Conversation:
         """
         turn.transcript = transcript
         turn.state = TurnState.DECIDING
-        started = time.perf_counter()
-        turn.decision = decision or await self.decide(transcript)
-        turn.ms["route"] = (time.perf_counter() - started) * 1000
+        if decision is None:
+            started = time.perf_counter()
+            decision = await self.decide(transcript)
+            turn.ms["route"] = (time.perf_counter() - started) * 1000
+        turn.decision = decision
         turn.scope.check()
         started = time.perf_counter()
         try:
-            answer = await self._carry_out(turn, turn.decision)
+            answer = await self._carry_out(turn, decision)
         except VoiceNeedleError as error:
             answer = Answer(error.spoken, tone="error")
         turn.ms["act"] = (time.perf_counter() - started) * 1000
         turn.answer = answer.text
-        if answer.text and (turn.decision is None or turn.decision.act is not DialogueAct.REPEAT):
+        if answer.text and decision.act is not DialogueAct.REPEAT:
             self.memory.last_answer = answer.text
         return answer
 
@@ -123,8 +135,10 @@ class Conversation:
             case DialogueAct.YES:
                 return await self._yes(turn)
             case DialogueAct.NO | DialogueAct.CANCEL:
-                return self._no()
-            case DialogueAct.STOP | DialogueAct.BACKCHANNEL:
+                return await self._no()
+            case DialogueAct.STOP:
+                return self._stop()
+            case DialogueAct.BACKCHANNEL:
                 return Answer()
             case DialogueAct.REPEAT:
                 return Answer(self.memory.last_answer or "I have not said anything yet.")
@@ -151,22 +165,83 @@ class Conversation:
         return Answer(self.phraser.question(question, self.tools()), expects=True)
 
     async def _yes(self, turn: Turn) -> Answer:
-        calls, question = self.memory.pending_calls, self.memory.question
+        calls, question, memory = self.memory.pending_calls, self.memory.question, self.memory
+        if memory.stopping:
+            stopped = [call for call in memory.stopping if self.dispatcher.stop(call)]
+            memory.forget_question()
+            await self.settled()
+            return Answer("I stopped it." if stopped else "It had already ended.")
+        if memory.undoing is not None:
+            number = memory.undoing
+            memory.forget_question()
+            return await self._take_back(turn, number)
         if not calls or (question is not None and question.kind != "unsure"):
             return Answer()  # a "yes" to nobody, or to "which room?": neither allows anything
-        self.memory.forget_question()
+        memory.forget_question()
         return await self._act(turn, calls, confidence=1.0, confirmed=True)
 
-    def _no(self) -> Answer:
-        asked = bool(self.memory.question or self.memory.pending_calls)
+    def _stop(self) -> Answer:
+        """Silence is the answer to "stop"; only a call that still runs and may be stopped is asked about."""
+        cancelled, self._interrupted = self._interrupted, None
+        if cancelled is not None and cancelled.asking:
+            return self._ask_to_stop(cancelled.asking)
         self.memory.forget_question()
-        return Answer("All right, I won't." if asked else "There is nothing to cancel.")
+        return Answer()
+
+    async def _no(self) -> Answer:
+        """A no to the open question; else "cancel" ends what was interrupted, or offers to take back what is done."""
+        cancelled, self._interrupted = self._interrupted, None
+        if cancelled is not None and cancelled.asking:
+            return self._ask_to_stop(cancelled.asking)
+        if self.memory.question or self.memory.pending_calls:
+            running = bool(self.memory.stopping)
+            self.memory.forget_question()
+            return Answer("All right, it goes on." if running else "All right, I won't.")
+        if cancelled is not None and (cancelled.stopped or cancelled.finishing):
+            await self.settled()
+            if not any(result.ok for result in self._last_results):
+                unsure = next((r for r in self._stopped_results if r.values.get("may_have_happened")), None)
+                return Answer(unsure.error if unsure is not None else "All right, I stopped that.")
+        entry, call = self.dispatcher.undoable()
+        done = [result for result in self._last_results if result.ok and result.ledger_id is not None]
+        if call is None or entry is None or not done or entry.id != done[-1].ledger_id:
+            return Answer("It is done already, and I cannot take it back." if done else "There is nothing to cancel.")
+        self.memory.ask(Question(call.tool, "", "unsure"), (), self.clock.monotonic() + self.question_timeout_s)
+        self.memory.undoing = entry.id
+        return Answer("It is done already. Shall I take it back?", expects=True)
+
+    def _ask_to_stop(self, calls: tuple[Call, ...]) -> Answer:
+        self.memory.ask(Question(calls[0].tool, "", "unsure"), (), self.clock.monotonic() + self.question_timeout_s)
+        self.memory.stopping = calls
+        return Answer("It is still running. Shall I stop it?", expects=True)
+
+    def interrupted(self, cancelled: Cancelled) -> None:
+        """What the coming words have stopped, so that the answer to them can tell."""
+        self._interrupted = cancelled
+
+    def _both(self, text: str) -> Decision | None:
+        """ "Both": every option of the open question, or, after a correction, also what was corrected."""
+        if not _BOTH.fullmatch(" ".join(re.findall(r"[a-z']+", text.lower()))):
+            return None
+        question, calls = self.memory.question, self.memory.pending_calls
+        if question is not None and question.parameter and len(question.options) >= 2 and calls:
+            base = calls[-1]
+            every = tuple(
+                replace(base, arguments={**base.arguments, question.parameter: value}, evidence={})
+                for value in question.options
+            )
+            return Decision(every, Outcome.ACT, 1.0, reason="both", router="dialogue")
+        if self.memory.replaced is not None and question is None:
+            return Decision((self.memory.replaced,), Outcome.ACT, 1.0, reason="both", router="dialogue")
+        return None
 
     async def _act(self, turn: Turn, calls: Sequence[Call], confidence: float, confirmed: bool = False) -> Answer:
         if not confirmed and self.dispatcher.to_confirm(calls, confidence):
             return self._confirm(tuple(calls))
         self.memory.forget_question()
         turn.scope.check()
+        if turn.decision is None or turn.decision.act is not DialogueAct.CORRECT:
+            self.memory.replaced = None
         turn.state = TurnState.ACTING
         self._execution = asyncio.ensure_future(self._execute(turn, calls, confidence, confirmed))
         results = await asyncio.shield(self._execution)
@@ -177,13 +252,14 @@ class Conversation:
         self, turn: Turn, calls: Sequence[Call], confidence: float, confirmed: bool
     ) -> Sequence[ToolResult]:
         """What was really done is remembered even when the turn is cancelled meanwhile: a correction needs to know."""
-        self.memory.last_calls, self._last_results = tuple(calls), ()
+        self.memory.last_calls, self._last_results, self._stopped_results = tuple(calls), (), ()
         with self.workers.busy():
             results = await self.dispatcher.execute(
                 calls, turn.scope, heard=self._heard(turn), confidence=confidence, confirmed=confirmed, room=self.room
             )
         turn.results += results
         done = tuple(result for result in results if result.status is not Status.CANCELLED)
+        self._stopped_results = tuple(result for result in results if result.status is Status.CANCELLED)
         if done:
             self.memory.last_calls = tuple(result.call for result in done)
         self._last_results = done
@@ -217,8 +293,15 @@ class Conversation:
         _, call = self.dispatcher.undoable()
         if call is not None and self.dispatcher.to_confirm([call], 1.0):
             return self._confirm((call,))
+        return await self._take_back(turn, None)
+
+    async def _take_back(self, turn: Turn, number: int | None) -> Answer:
+        """The last call, or the one with this ledger number. A yes was said where one is needed."""
         turn.state = TurnState.ACTING
-        result = await self.dispatcher.undo(turn.scope, heard=self._heard(turn))
+        with self.workers.busy():
+            result = await self.dispatcher.undo(
+                turn.scope, number=number, confirmed=number is not None, heard=self._heard(turn)
+            )
         turn.results.append(result)
         if result.ok:
             self.memory.last_calls, self._last_results = (), ()
@@ -228,6 +311,9 @@ class Conversation:
         """ "No, the kitchen": take the last call back where that is possible, and do the corrected one."""
         await self.settled()
         previous = self._last_results[-1] if self._last_results else None
+        self.memory.replaced = previous.call if previous is not None and previous.ok else None
+        if self._left_open(decision.calls):
+            return self._confirm(decision.calls)  # the first may have happened: a second, unasked, would be one too many
         only_asked = bool(self.memory.pending_calls)  # then there is nothing to take back
         if only_asked or previous is None or not previous.ok or self._overwrites(previous.call, decision.calls):
             return await self._act(turn, decision.calls, decision.confidence)
@@ -237,12 +323,21 @@ class Conversation:
         if call is None:
             return self._confirm(decision.calls)
         turn.state = TurnState.ACTING
-        undone = await self.dispatcher.undo(turn.scope, number=previous.ledger_id, heard=self._heard(turn))
+        with self.workers.busy():
+            undone = await self.dispatcher.undo(turn.scope, number=previous.ledger_id, heard=self._heard(turn))
         turn.results.append(undone)
         turn.scope.check()
         if not undone.ok:
             return Answer(self.phraser.undone(undone, self.tools()), tone="error")
         return await self._act(turn, decision.calls, decision.confidence)
+
+    def _left_open(self, calls: Sequence[Call]) -> bool:
+        """Whether the call to be corrected may have happened without our knowing, and would then stay beside `calls`."""
+        last = (*self._last_results, *self._stopped_results)[-1:]
+        if not last or self.memory.pending_calls:
+            return False
+        open_end = last[0].status in UNKNOWN or bool(last[0].values.get("may_have_happened"))
+        return open_end and not self._overwrites(last[0].call, calls)
 
     def _overwrites(self, previous: Call, calls: Sequence[Call]) -> bool:
         """Whether doing `calls` leaves nothing of `previous`: the same idempotent tool on the same thing, another number."""

@@ -87,18 +87,17 @@ def draw(user: Path, assistant: Path, events: list[e.Event], started_ms: float, 
 
 
 def _captions(axes: Any, events: list[e.Event], started_ms: float) -> None:
+    """What was heard above the sound, what was said below it, each on one of three lines in turn."""
+    heard = said = 0
     for event in events:
         x = (event.at_ms - started_ms) / 1000
         if isinstance(event, e.Heard) and event.transcript.final:
-            axes.annotate(
-                f'heard "{event.transcript.text}"',
-                (x, 0.95),
-                xycoords=("data", "axes fraction"),
-                fontsize=8,
-                ha="right",
-            )
+            text, y, heard = f'heard "{event.transcript.text}"', 0.96 - 0.06 * (heard % 3), heard + 1
         elif isinstance(event, e.AnswerStarted):
-            axes.annotate(f'said "{event.text}"', (x, 0.03), xycoords=("data", "axes fraction"), fontsize=8)
+            text, y, said = f'said "{event.text}"', 0.02 + 0.06 * (said % 3), said + 1
+        else:
+            continue
+        axes.annotate(text, (x, y), xycoords=("data", "axes fraction"), fontsize=8)
 
 
 def _envelope(samples: Any, rate: int, points: int = 3000) -> tuple[Any, Any, Any]:
