@@ -14,13 +14,13 @@ import can
 import cantools
 import elm327
 import pytest
+from plugin_parts import part
 from scenarios import scenario_tests
 
 from voice_needle.assembly import Tooling, open_registry, open_tooling
 from voice_needle.clock import RealClock
 from voice_needle.config import Config
 from voice_needle.dispatch.registry import bundled_folder
-from voice_needle.evaluation import scenarios
 from voice_needle.events import Call, Status, ToolResult
 from voice_needle.turn import Scope
 
@@ -54,10 +54,7 @@ class Car:
 
 @contextmanager
 def vehicle(channel: str, interface: str = "virtual", **options: Any) -> Iterator[Any]:
-    scenarios._effects("in_car", PLUGIN)
-    from voice_needle_scenarios_in_car.simulator import Vehicle  # type: ignore[import-not-found]
-
-    simulated = Vehicle(interface, channel, **options)
+    simulated = part("in_car", "simulator").Vehicle(interface, channel, **options)
     try:
         yield simulated
     finally:
@@ -125,7 +122,7 @@ async def test_silent_from_the_start(tmp_path: Path) -> None:
         one = Car(None, tooling)
         locked = await one.call("doors_lock")
         assert (locked.status, locked.error) == (Status.UNCONFIRMED, SILENT)
-        speed = await one.call("vehicle_state", what="speed")
+        speed = await one.call("vehicle_speed")
         assert (speed.status, speed.error) == (Status.FAILED, "The car does not tell me its speed.")
         video = await one.call("media_video")
         assert video.status is Status.REFUSED
@@ -238,15 +235,15 @@ async def test_obd_says_speed_fuel_and_outside_temperature(tmp_path: Path) -> No
         elm.values = {"0D": "57", "2F": "80", "46": "2E"}
         async with car(tmp_path, settings={"state": "obd", "obd_port": elm.port}) as one:
             told = [
-                (await one.call("vehicle_state", what=what)).values["told"]
-                for what in ("speed", "fuel", "outside_temperature")
+                (await one.call(tool)).values["told"]
+                for tool in ("vehicle_speed", "vehicle_energy", "outside_temperature")
             ]
             assert told == [
                 "We are going 87 kilometres an hour.",
                 "The tank is at 50 percent.",
                 "It is 6 degrees outside.",
             ]
-            unknown = await one.call("vehicle_state", what="range")
+            unknown = await one.call("vehicle_range")
             assert (unknown.status, unknown.error) == (Status.FAILED, "The car does not tell me its range.")
             tyres = await one.call("tyre_pressure")
             assert tyres.error == "The car does not tell me its tyre pressures."
@@ -275,7 +272,7 @@ async def test_an_adapter_out_of_order_lets_nothing_dangerous_through(tmp_path: 
 
 async def test_an_adapter_that_is_not_plugged_in_is_told(tmp_path: Path) -> None:
     async with car(tmp_path, settings={"state": "obd", "obd_port": "/dev/ttyNOTHING"}) as one:
-        result = await one.call("vehicle_state", what="speed")
+        result = await one.call("vehicle_speed")
     assert (result.status, result.error) == (Status.UNREACHABLE, "The car's diagnostic adapter does not answer.")
 
 
@@ -283,5 +280,5 @@ async def test_an_adapter_that_is_not_plugged_in_is_told(tmp_path: Path) -> None
 async def test_obd_with_the_elm327_emulator(tmp_path: Path) -> None:
     with elm327.emulator(tmp_path) as port:
         async with car(tmp_path, settings={"state": "obd", "obd_port": port}) as one:
-            speed = await one.call("vehicle_state", what="speed")
+            speed = await one.call("vehicle_speed")
             assert speed.ok and 0 <= speed.values["value"] <= 255

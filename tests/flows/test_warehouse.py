@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import random
 import socketserver
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from plugin_parts import part
 from postgres import Server, cluster
 from scenarios import scenario_tests
 from sqlalchemy import create_engine, select
@@ -23,8 +23,6 @@ from sqlalchemy import create_engine, select
 from voice_needle.assembly import Tooling, open_registry, open_tooling
 from voice_needle.clock import RealClock
 from voice_needle.config import Config
-from voice_needle.dispatch.registry import bundled_folder
-from voice_needle.evaluation import scenarios
 from voice_needle.events import Call, Status, ToolResult
 
 running, test_scenario = scenario_tests("warehouse")
@@ -60,12 +58,6 @@ async def call(tooling: Tooling, tool: str, **arguments: Any) -> ToolResult:
     return results[0]
 
 
-def part(name: str) -> Any:
-    """A module of the plugin, as the scenarios import it."""
-    package = scenarios._effects("warehouse", bundled_folder() / "warehouse").__package__
-    return importlib.import_module(f"{package}.{name}")
-
-
 def rows(server: Server, url: str, query: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url, autocommit=True, application_name="referee") as db:
         return db.execute(query).fetchall()
@@ -80,9 +72,9 @@ def agree(server: Server, url: str) -> None:
     """Stock is what the sample held plus every movement of the trail, row by row, and never below zero."""
     engine = create_engine("sqlite://")
     with engine.begin() as db:
-        part("tables").metadata.create_all(db)
-        part("sample").fill(db)
-        first = {(r.sku, r.bin): r.quantity for r in db.execute(select(part("tables").stock))}
+        part("warehouse", "tables").metadata.create_all(db)
+        part("warehouse", "sample").fill(db)
+        first = {(r.sku, r.bin): r.quantity for r in db.execute(select(part("warehouse", "tables").stock))}
     moved: Counter[tuple[str, str]] = Counter(first)
     for sku, bin, delta in rows(server, url, "SELECT sku, bin, delta FROM movements"):
         moved[(sku, bin)] += delta
@@ -117,7 +109,7 @@ async def test_a_retry_of_the_same_call_returns_the_first_outcome(
     async with opened(tmp_path, database) as tooling:
         host = tooling.hosts.host("warehouse")
         store = host.context.state["store"]
-        booking = part("stock").Booking("same-1", "pick", "2026-11-21T09:00:00+00:00", "472-B", 7, "A14")
+        booking = part("warehouse", "stock").Booking("same-1", "pick", "2026-11-21T09:00:00+00:00", "472-B", 7, "A14")
         first, second = await asyncio.gather(store.book(booking), store.book(booking))
         assert first.outcome["left"] == second.outcome["left"] == 633
     assert held(server, database, "A14", "472-B") == 633

@@ -92,28 +92,38 @@ _SENTENCES = {
 }
 
 
-async def vehicle_state(ctx: Context, what: str) -> Result:
-    if what == "everything":
-        return await _everything(ctx)
+async def _said(ctx: Context, what: str) -> Result | None:
     value = await state_of(ctx).read(what)
-    if value is None and what in (BATTERY, FUEL):  # an electric car is asked for its tank, a petrol car for its battery
-        other = FUEL if what == BATTERY else BATTERY
-        value = await state_of(ctx).read(other)
-        if value is not None:
-            return Result(value=value, what=other, told=_SENTENCES[other](value))
-    if value is None:
-        raise ToolFailed(
-            f"the vehicle does not report {what}", spoken=f"The car does not tell me its {what.replace('_', ' ')}."
-        )
-    return Result(value=round(value, 1), what=what, told=_SENTENCES[what](value))
+    return None if value is None else Result(value=round(value, 1), what=what, told=_SENTENCES[what](value))
 
 
-async def _everything(ctx: Context) -> Result:
-    parts: list[str] = []
-    for what in (RANGE, BATTERY, FUEL, OUTSIDE):
-        value = await state_of(ctx).read(what)
-        if value is not None:
-            parts.append(_SENTENCES[what](value))
+async def _must(ctx: Context, what: str) -> Result:
+    found = await _said(ctx, what)
+    if found is None:
+        name = what.replace("_", " ")
+        raise ToolFailed(f"the vehicle does not report its {name}", spoken=f"The car does not tell me its {name}.")
+    return found
+
+
+async def vehicle_speed(ctx: Context) -> Result:
+    return await _must(ctx, SPEED)
+
+
+async def vehicle_range(ctx: Context) -> Result:
+    return await _must(ctx, RANGE)
+
+
+async def vehicle_energy(ctx: Context) -> Result:
+    """The tank where there is one, else the battery: what moves this car."""
+    return await _said(ctx, FUEL) or await _must(ctx, BATTERY)
+
+
+async def outside_temperature(ctx: Context) -> Result:
+    return await _must(ctx, OUTSIDE)
+
+
+async def vehicle_status(ctx: Context) -> Result:
+    parts = [found.values["told"] for what in (RANGE, BATTERY, FUEL, OUTSIDE) if (found := await _said(ctx, what))]
     pressures = await state_of(ctx).tyres()
     if pressures:
         parts.insert(0, _tyres(pressures))

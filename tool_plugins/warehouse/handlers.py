@@ -73,7 +73,9 @@ async def _item(ctx: Context, item: str | None, sku: str | None, bin: str | None
     store = _store(ctx)
     skus = await store.names()
     if not skus:
-        raise _Answer(Result.busy(told="The stock system is offline, and I do not know its items yet. Nothing was done."))
+        raise _Answer(
+            Result.busy(told="The stock system is offline, and I do not know its items yet. Nothing was done.")
+        )
     if item is None and sku is None and bin is not None:
         held = await _inside(ctx, bin)
         if len(held) == 1:
