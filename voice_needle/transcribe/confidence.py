@@ -27,13 +27,8 @@ def agreement(a: tuple[str, ...], b: tuple[str, ...]) -> float:
 
 
 def features(grammar: Reading, trigram: Reading, phones: float) -> tuple[float, ...]:
-    """(agreement, grammar's score less the phone loop's, trigram's less the phone loop's, longer than two words)."""
-    return (
-        agreement(grammar.words, trigram.words),
-        grammar.score - phones,
-        trigram.score - phones,
-        min(6, len(grammar.words)) / 6.0,
-    )
+    """(agreement of grammar and trigram model, the trigram model's score less the phone loop's)."""
+    return agreement(grammar.words, trigram.words), trigram.score - phones
 
 
 def logistic(values: tuple[float, ...], weights: tuple[float, ...]) -> float:

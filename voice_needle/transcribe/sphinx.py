@@ -27,8 +27,8 @@ ALTERNATIVES = 4
 SCORE_SCALE = 1000.0  # hyp.score is the exponential of a scaled log-likelihood; this makes it a handy number a frame
 SHORTEST = SAMPLE_RATE_HZ // 20
 GRAMMAR, TRIGRAM, PHONES = "grammar", "trigram", "phones"
-WEIGHTS = (6.0, 1.0, 1.0, 1.0, -3.0)
-"""Of confidence.features; fitted by the command in docs."""
+WEIGHTS = (3.51, 4.2, 3.61)
+"""Of confidence.features, fitted on 160 synthetic utterances (flite, 20 and 10 dB pink noise and clean; half of them foreign)."""
 
 
 @dataclass(frozen=True)
