@@ -18,6 +18,8 @@ from voice_needle.tools import Tool, Toolset
 from voice_needle.transcribe.sphinx import SphinxRecogniser, SphinxSettings
 
 sys.path.insert(0, str(Path(__file__).parent))
+import itertools
+
 from voices import FLITE_VOICES, mix, pink_noise, speak
 
 BARISTA = Toolset(load_or_raise(Path(__file__).parents[1] / "data" / "barista").tools)
@@ -64,11 +66,13 @@ def test_words_have_times_in_order(barista: SphinxRecogniser) -> None:
     sound = speak(ORDERS[1])
     words = barista.transcribe(utterance(sound)).words
     assert len(words) >= 4
-    assert all(a.start_ms < a.end_ms <= b.start_ms + 10 for a, b in zip(words, words[1:], strict=False))
+    assert all(a.start_ms < a.end_ms <= b.start_ms + 10 for a, b in itertools.pairwise(words))
     assert words[-1].end_ms <= to_ms(len(sound))
 
 
-@pytest.mark.parametrize(("said", "heard"), [("stop", "stop"), ("yes please", "yes please"), ("make that a latte", "make that")])
+@pytest.mark.parametrize(
+    ("said", "heard"), [("stop", "stop"), ("yes please", "yes please"), ("make that a latte", "make that")]
+)
 def test_the_conversation_is_always_understood(barista: SphinxRecogniser, said: str, heard: str) -> None:
     assert barista.transcribe(utterance(speak(said))).text.startswith(heard)
 

@@ -59,7 +59,8 @@ def read_sound(path: Path) -> Samples:
     mono = sound.mean(axis=1)
     if rate != SAMPLE_RATE_HZ:
         mono = soxr.resample(mono, rate, SAMPLE_RATE_HZ)
-    return np.clip(np.round(mono * 32768.0), -32768, 32767).astype(np.int16)
+    samples: Samples = np.clip(np.round(mono * 32768.0), -32768, 32767).astype(np.int16)
+    return samples
 
 
 def read_recordings(folder: Path) -> list[Recording]:

@@ -36,7 +36,8 @@ def speak(text: str, voice: str = "slt") -> Samples:
         raise ValueError(f"there is no voice {voice}; there are {', '.join(VOICES)}")
     path = cache_folder() / f"{voice}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.npy"
     if path.exists():
-        return np.load(path)
+        stored: Samples = np.load(path)
+        return stored
     samples = np.pad(_synthesise(text, voice), PAUSE)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npy", delete=False) as part:
         np.save(part, samples)
@@ -59,7 +60,8 @@ def _synthesise(text: str, voice: str) -> Samples:
             raise EngineFailed(f"{program} could not say {text!r}: {done.stderr.decode(errors='replace').strip()}")
         said, rate = soundfile.read(wav, dtype="float32", always_2d=True)
     mono = soxr.resample(said.mean(axis=1), rate, SAMPLE_RATE_HZ)
-    return np.clip(np.round(mono * 32767.0), -32768, 32767).astype(np.int16)
+    said_16: Samples = np.clip(np.round(mono * 32767.0), -32768, 32767).astype(np.int16)
+    return said_16
 
 
 def mix(speech: Samples, noise: Samples, snr_db: float, offset: int = 0) -> Samples:

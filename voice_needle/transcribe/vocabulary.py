@@ -93,7 +93,9 @@ class Vocabulary:
         if not scored or scored[0][0] < CLOSE:
             return None
         best_score, best = scored[0]
-        others = [(score, name) for score, name in scored if (name.vocabulary, name.value) != (best.vocabulary, best.value)]
+        others = [
+            (score, name) for score, name in scored if (name.vocabulary, name.value) != (best.vocabulary, best.value)
+        ]
         if any(name.sound == best.sound or best_score - score < MARGIN for score, name in others):
             return None
         return Repair(heard, best.form, best.vocabulary, round(best_score, 3))

@@ -85,7 +85,9 @@ def test_language_model_knows_every_word() -> None:
     sentences = draw_sentences(grammar, 500)
     assert sentences == draw_sentences(grammar, 500)
     arpa = arpa_text(sentences, grammar.words)
-    unigrams = {line.split()[1] for line in arpa.split("\\1-grams:")[1].split("\\2-grams:")[0].splitlines() if line.strip()}
+    unigrams = {
+        line.split()[1] for line in arpa.split("\\1-grams:")[1].split("\\2-grams:")[0].splitlines() if line.strip()
+    }
     assert grammar.words <= unigrams
 
 

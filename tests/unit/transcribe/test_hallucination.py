@@ -25,7 +25,12 @@ SILENCE = np.random.default_rng(0).normal(0, 3, 32_000).astype(np.int16)
         ("go go go go go", SPEECH, SURE, "repetition"),
         ("the door the door the door the door", SPEECH, SURE, "repetition"),
         ("hard to tell", SPEECH, Evidence(0.1, -1.3), "unsure"),
-        ("a quick brown fox jumps over my lazy dog while seven wizards box with quiet judges in phoenix", SPEECH, SURE, "phantom"),  # 9 words a second
+        (
+            "a quick brown fox jumps over my lazy dog while seven wizards box with quiet judges in phoenix",
+            SPEECH,
+            SURE,
+            "phantom",
+        ),  # 9 words a second
     ],
 )
 def test_verdict(text: str, samples: np.ndarray, evidence: Evidence, expected: str) -> None:

@@ -22,7 +22,7 @@ def vocabulary() -> Vocabulary:
 
 
 def test_a_misheard_name_is_repaired_and_noted(vocabulary: Vocabulary) -> None:
-    words = tuple(Word(word) for word in "turn on the light in the kichin".split())
+    words = tuple(Word(word) for word in ["turn", "on", "the", "light", "in", "the", "kichin"])
     fixed = vocabulary.repair(Transcript("turn on the light in the kichin", words))
     assert fixed.text == "turn on the light in the kitchen"
     assert [word.text for word in fixed.words] == fixed.text.split()

@@ -9,6 +9,7 @@ import json
 import socket
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.add_special_tokens(special)
     tokenizer.add_special_tokens([f"<|{step * 0.02:.2f}|>" for step in range(1501)])
     source = folder / "source"
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", unk_token="<|endoftext|>")
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|endoftext|>", unk_token="<|endoftext|>"
+    )
     fast.save_pretrained(source)
     number = tokenizer.token_to_id
     torch.manual_seed(4)
@@ -85,7 +88,9 @@ def test_hears_without_a_network_and_cuts_the_encoders_context(tiny: Path, monke
     recogniser.prepare(TOOLS)
     frames: list[int] = []
     encode = recogniser._model.encode
-    monkeypatch.setattr(recogniser._model, "encode", lambda features: frames.append(features.shape[-1]) or encode(features))
+    monkeypatch.setattr(
+        recogniser._model, "encode", lambda features: frames.append(features.shape[-1]) or encode(features)
+    )
     transcript = recogniser.transcribe(utterance(1.5))
     assert frames[0] == 250  # 1.5 s and a margin of 1 s, at 100 frames a second
     assert transcript.engine == "whisper"
@@ -107,13 +112,8 @@ def test_what_the_decoder_says_becomes_words_with_times(tiny: Path, monkeypatch:
             return getattr(original, name)
 
         def generate(self, *args: Any, **kwargs: Any) -> list[Any]:
-            class Result:
-                sequences_ids = [said]
-                scores = [-0.1]
-                no_speech_prob = 0.01
-
             assert generate(*args, **kwargs)  # the real one runs, and takes the shortened context
-            return [Result()]
+            return [SimpleNamespace(sequences_ids=[said], scores=[-0.1], no_speech_prob=0.01)]
 
     original = recogniser._model.model
     monkeypatch.setattr(recogniser._model, "model", Model())
@@ -141,7 +141,9 @@ def test_a_full_length_hearing_replaces_a_doubtful_one(tiny: Path, monkeypatch: 
     short = _Attempt("thank you", (), Evidence(0.7, -0.9), "phantom")
     full = _Attempt("turn it off", (), Evidence(0.05, -0.1), "")
     asked: list[float] = []
-    monkeypatch.setattr(recogniser, "_attempt", lambda _, seconds: asked.append(seconds) or (short if seconds < 30 else full))
+    monkeypatch.setattr(
+        recogniser, "_attempt", lambda _, seconds: asked.append(seconds) or (short if seconds < 30 else full)
+    )
     assert recogniser.transcribe(utterance(2.0)).text == "turn it off"
     assert asked == [3.0, 30.0]
     full = replace(full, doubt="repetition")
@@ -165,7 +167,9 @@ def test_half_a_model_is_damaged(tmp_path: Path) -> None:
         get_recogniser("whisper", Transcribe(), data_dir=tmp_path)
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelCorrupt, match="cannot be loaded"):
-        get_recogniser("auto", Transcribe(), data_dir=tmp_path)  # damaged is not missing: it is not passed over in silence
+        get_recogniser(
+            "auto", Transcribe(), data_dir=tmp_path
+        )  # damaged is not missing: it is not passed over in silence
 
 
 @pytest.mark.slow
