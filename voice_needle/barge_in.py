@@ -1,11 +1,13 @@
 """Interruption: duck at once, confirm with words, then stop or go on.
 
-While we speak, a sound in the room makes our voice quieter within one block. Only words decide what it was: a backchannel, a
-cough or somebody else's talk, and we go on; "stop", a correction or a new request, and the floor is the user's.
+While we speak, a sound in the room that our own voice does not explain makes us quieter within one block. Only words decide
+what it was: a backchannel, a cough or somebody else's talk, and we go on; "stop", a correction or a new request, and the floor
+is the user's. Words that we are just saying ourselves, heard while much echo remains, are taken for ours.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
@@ -16,10 +18,14 @@ from voice_needle.audio import FRAME_SAMPLES, Samples
 from voice_needle.clock import Clock
 from voice_needle.config import BargeIn as Settings
 from voice_needle.events import BargedIn, Decision, DialogueAct, Ducked, Event, Outcome, Resumed, Transcript
+from voice_needle.listen.echo import EchoCanceller
 from voice_needle.listen.engine import Vad
 from voice_needle.turn import Turn, TurnState
 
 SILENT_FRAME: Samples = np.zeros(FRAME_SAMPLES, np.int16)
+EARLY_FRAMES = 2  # of speech: enough to duck, not enough to begin an utterance
+EARLY_MS = 300.0  # without an utterance by then, it was nothing
+CLEAN_DB = 20.0  # echo removed: so much, and words that we are saying may still be the user's
 
 
 class Verdict(StrEnum):
@@ -48,7 +54,7 @@ class BargeIn:
     """Decides about interruptions. floor: the turn that acts or speaks now, if any.
 
     mode as in the configuration: full; duck-first (a stop needs the final words); stop-word (only stop and cancel count);
-    off (deaf while speaking).
+    off (deaf while speaking). echo: takes our voice out of the frames; None where none can be in them.
     """
 
     def __init__(
@@ -59,45 +65,66 @@ class BargeIn:
         clock: Clock,
         emit: Callable[[Event], None],
         mode: str = "full",
+        echo: EchoCanceller | None = None,
     ) -> None:
         self.voice, self.floor, self.settings, self.clock, self.emit = voice, floor, settings, clock, emit
-        self.mode = mode
+        self.mode, self.echo = mode, echo
+        self.saying = ""  # the words of the answer in progress
         self._ducked_at: float | None = None
         self._paused = False
+        self._speech = 0  # frames of speech in a row, while we speak
+        self._begun = False  # an utterance runs
 
-    def listen(self, frame: Samples, vad: Vad) -> tuple[Samples, float]:
-        """The frame as the rest may hear it, and the probability that the user speaks in it."""
-        if self.mode == "off" and self.voice.speaking:
+    def listen(self, frame: Samples, vad: Vad, time_s: float | None = None) -> tuple[Samples, float]:
+        """The frame as the rest may hear it, and the probability that the user speaks in it. time_s: when it was heard."""
+        if self.echo is not None and time_s is not None:
+            cleaned = self.echo.process(frame, time_s)
+            frame = cleaned.samples
+            probability = vad.speech_probability(frame)
+            probability = probability if cleaned.person else 0.0
+        else:
+            probability = vad.speech_probability(frame)
+        if not self.voice.speaking:
+            self._speech = 0
+            return frame, probability
+        if self.mode == "off":
             return SILENT_FRAME, 0.0
-        return frame, vad.speech_probability(frame)
+        self._speech = self._speech + 1 if probability >= 0.5 else 0
+        if self._speech == EARLY_FRAMES:
+            self._duck()
+        return frame, probability
 
     def onset(self, turn: Turn) -> None:
         """Somebody began to speak: make room for it before knowing what it is."""
-        if self.voice.speaking and self._ducked_at is None:
+        self._begun = True
+        if self.voice.speaking:
+            self._duck()
+
+    def _duck(self) -> None:
+        if self._ducked_at is None:
             self.voice.duck(abs(self.settings.duck_db))
             self._ducked_at = self.clock.monotonic()
             self._tell(Ducked)
 
     def words(self, transcript: Transcript, decision: Decision, *, final: bool) -> Verdict:
         """What the words mean for the turn that has the floor. Partial words may silence us; only final ones end a turn."""
+        self._begun = self._begun and not final
         turn = self.floor()
         if turn is None:
             self._restore()
             return Verdict.NONE
+        if not final:
+            self._partial(transcript, decision)
+            return Verdict.NONE
         verdict = judge(transcript, decision)
+        if verdict is not Verdict.RESUME and self._is_ours(transcript.text):
+            verdict = Verdict.RESUME
+            self._mistaken()
         if self.mode == "stop-word" and self.voice.speaking and verdict not in (Verdict.STOP, Verdict.CANCEL):
             verdict = Verdict.RESUME
-        if not final:
-            if (
-                verdict is not Verdict.RESUME
-                and self.mode == "full"
-                and not self._paused
-                and self._ducked_at is not None
-            ):
-                self.voice.pause()
-                self._paused = True
-            return verdict
         if verdict is Verdict.RESUME:
+            if transcript.refused or not transcript.text:
+                self._mistaken()
             self._go_on()
         else:
             self._ducked_at, self._paused = None, False
@@ -106,17 +133,41 @@ class BargeIn:
             self.emit(BargedIn(turn.number, at_ms, kind=verdict.value, text=transcript.text))
         return verdict
 
+    def _partial(self, transcript: Transcript, decision: Decision) -> None:
+        """Silence, for now, as soon as the words may be meant for us: they begin a request, or are one already."""
+        if self.mode != "full" or self._paused or self._ducked_at is None or transcript.refused or not transcript.text:
+            return
+        if decision.act is DialogueAct.BACKCHANNEL or self._is_ours(transcript.text):
+            return
+        if judge(transcript, decision) is not Verdict.RESUME or not decision.complete:
+            self.voice.pause()
+            self._paused = True
+
+    def _is_ours(self, text: str) -> bool:
+        """Whether these are words that we are saying, heard through an echo that is not well removed."""
+        if not self.voice.speaking or not self.saying or (self.echo is not None and self.echo.removed_db >= CLEAN_DB):
+            return False
+        return self.echo is not None and _within(_words(text), _words(self.saying))
+
+    def _mistaken(self) -> None:
+        if self.echo is not None and self.voice.speaking:
+            self.echo.mistaken()
+
     def nothing_said(self) -> None:
         """It was too short to be speech."""
+        self._begun = False
         self._go_on()
+
+    def answer(self, text: str) -> None:
+        """What we begin to say."""
+        self.saying = text
 
     def tick(self) -> None:
         """Once a frame: no words in time, so it was a noise."""
-        if (
-            self._ducked_at is not None
-            and not self._paused
-            and (self.clock.monotonic() - self._ducked_at) * 1000 >= self.settings.confirm_ms
-        ):
+        if self._ducked_at is None or self._paused:
+            return
+        waited_ms = (self.clock.monotonic() - self._ducked_at) * 1000
+        if waited_ms >= (self.settings.confirm_ms if self._begun else EARLY_MS):
             self._go_on()
 
     def _go_on(self) -> None:
@@ -153,6 +204,16 @@ def judge(transcript: Transcript, decision: Decision) -> Verdict:
         case DialogueAct.YES | DialogueAct.REPEAT | DialogueAct.UNDO:
             return Verdict.REQUEST
     return Verdict.RESUME if decision.outcome is Outcome.DECLINE else Verdict.REQUEST
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9']+", text.lower())
+
+
+def _within(part: list[str], whole: list[str]) -> bool:
+    """Whether `part` is heard in `whole`: its words in order, with others between them."""
+    rest = iter(whole)
+    return bool(part) and all(word in rest for word in part)
 
 
 def has_floor(turn: Turn | None) -> bool:

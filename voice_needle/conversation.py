@@ -34,7 +34,9 @@ from voice_needle.turn import Memory, Turn, TurnState
 from voice_needle.workers import Workers
 
 UNKNOWN = frozenset({Status.TIMEOUT, Status.UNCONFIRMED, Status.PARTIAL})
-_BOTH = re.compile(r"(?:(?:no|yes|oh|sorry|actually) )*(?:i (?:want|meant|said) )?(?:both(?: of them)?|all(?: of them)?)(?: please)?")
+_BOTH = re.compile(
+    r"(?:(?:no|yes|oh|sorry|actually) )*(?:i (?:want|meant|said) )?(?:both(?: of them)?|all(?: of them)?)(?: please)?"
+)
 
 
 @dataclass(frozen=True)
@@ -313,7 +315,7 @@ class Conversation:
         previous = self._last_results[-1] if self._last_results else None
         self.memory.replaced = previous.call if previous is not None and previous.ok else None
         if self._left_open(decision.calls):
-            return self._confirm(decision.calls)  # the first may have happened: a second, unasked, would be one too many
+            return self._confirm(decision.calls)  # the first may have happened, too
         only_asked = bool(self.memory.pending_calls)  # then there is nothing to take back
         if only_asked or previous is None or not previous.ok or self._overwrites(previous.call, decision.calls):
             return await self._act(turn, decision.calls, decision.confidence)

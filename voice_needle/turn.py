@@ -100,13 +100,18 @@ class Memory:
     question: Question | None = None
     pending_calls: tuple[Call, ...] = ()
     question_until_s: float = 0.0
+    replaced: Call | None = None  # what a correction took the place of: "no, both" wants it, too
+    stopping: tuple[Call, ...] = ()  # running calls: a "yes" stops them
+    undoing: int | None = None  # ledger number: a "yes" takes it back
 
     def ask(self, question: Question | None, calls: tuple[Call, ...], until_s: float) -> None:
         """An open question: its answer completes `calls`, or allows them."""
+        self.forget_question()
         self.question, self.pending_calls, self.question_until_s = question, calls, until_s
 
     def forget_question(self) -> None:
         self.question, self.pending_calls, self.question_until_s = None, (), 0.0
+        self.stopping, self.undoing = (), None
 
     def expire(self, clock: Clock) -> bool:
         """Drop a question nobody answered in time. True when one was dropped."""

@@ -146,7 +146,7 @@ class Room:
         base = np.floor(wanted).astype(int)
         fraction = wanted - base
         if not fraction.any():
-            return near[base - first].astype(np.float64)
+            return np.asarray(near[base - first], np.float64)
         taps = np.arange(_SINC) - _SINC // 2 + 1
         offsets = taps[np.newaxis, :] - fraction[:, np.newaxis]
         kernel = np.sinc(offsets) * (0.5 + 0.5 * np.cos(np.pi * np.clip(offsets / (_SINC / 2), -1, 1)))
@@ -269,7 +269,9 @@ def music(seconds: float, seed: int = 0) -> Samples:
             for harmonic in range(1, 6):
                 wave = np.sin(2 * np.pi * pitch * harmonic * time_s) / harmonic
                 total[start : start + count] += wave * np.exp(-time_s / 0.25) * np.minimum(1.0, time_s / 0.01)
-        total[start : start + 1_600] += 2.0 * _band(rng.normal(size=1_600), 2_000.0, 7_000.0) * np.exp(-np.arange(1_600) / 250)
+        total[start : start + 1_600] += (
+            2.0 * _band(rng.normal(size=1_600), 2_000.0, 7_000.0) * np.exp(-np.arange(1_600) / 250)
+        )
     return _scaled(total[: round(seconds * SAMPLE_RATE_HZ)])
 
 

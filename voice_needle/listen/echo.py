@@ -11,6 +11,7 @@ The reference is what the speaker really played (its tap). Where it lies in the 
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -80,7 +81,7 @@ class TimeLine:
         offsets = taps[np.newaxis, :] - (wanted - base)[:, np.newaxis]
         kernel = np.sinc(offsets) * (0.5 + 0.5 * np.cos(np.pi * np.clip(offsets / (_TAPS / 2), -1.0, 1.0)))
         found = np.sum(near[(base - first)[:, np.newaxis] + taps] * kernel, axis=1)
-        return np.clip(np.rint(found), -32_768, 32_767).astype(np.int16)
+        return np.asarray(np.clip(np.rint(found), -32_768, 32_767), np.int16)
 
 
 class Drift:
@@ -197,6 +198,11 @@ class EchoCanceller:
         self._before = self._after = 1.0
 
     @property
+    def subtracts(self) -> bool:
+        """Whether anything is taken out of the sound, or the gate alone works."""
+        return self._canceller is not None
+
+    @property
     def delay_ms(self) -> float | None:
         """From playing to hearing, as far as it is known."""
         return self._finder.found * 1000.0 / SAMPLE_RATE_HZ if self._finder.found is not None else None
@@ -279,7 +285,7 @@ class Gate:
     def __init__(self) -> None:
         hz = np.fft.rfftfreq(self._SIZE, 1.0 / SAMPLE_RATE_HZ)
         edges = self._EDGES_HZ
-        self._pick = np.array([(hz >= low) & (hz < high) for low, high in zip(edges, edges[1:], strict=False)], np.float32)
+        self._pick = np.array([(hz >= low) & (hz < high) for low, high in itertools.pairwise(edges)], np.float32)
         self._pick /= self._pick.sum(axis=1, keepdims=True)
         bands = len(edges) - 1
         self._window = np.hanning(self._SIZE).astype(np.float32)
