@@ -123,7 +123,9 @@ async def test_frozen_broker_sends_nothing_and_nothing_fires_later(mosquitto: Mo
         mosquitto.resume()
         await home.back()
         # a command of somebody else, after ours, shows that the broker has worked off what it had
-        mqtt_publish.single("zigbee2mqtt/coffee machine/set", '{"state": "ON"}', hostname="127.0.0.1", port=mosquitto.port)
+        mqtt_publish.single(
+            "zigbee2mqtt/coffee machine/set", '{"state": "ON"}', hostname="127.0.0.1", port=mosquitto.port
+        )
         await home.until(lambda: home.lamp("coffee machine") == "ON")
         assert home.house.commands == [("coffee machine", '{"state": "ON"}')]
         assert home.lamp() == "OFF"

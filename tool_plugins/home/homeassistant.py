@@ -160,7 +160,10 @@ class HomeAssistant:
             async with asyncio.timeout(10):
                 areas = await self._ask({"type": "config/area_registry/list"})
                 devices = await self._ask({"type": "config/device_registry/list"})
-                entities = await self._ask({"type": "config/entity_registry/list"})
+                listed = await self._ask({"type": "config/entity_registry/list"})
+                names = [entry["entity_id"] for entry in listed]  # the list leaves aliases out
+                entries = await self._ask({"type": "config/entity_registry/get_entries", "entity_ids": names})
+                entities = [entry for entry in entries.values() if entry]
                 states = await self._ask({"type": "get_states"})
                 for event in () if self.up else ("state_changed", *_REGISTRIES):
                     await self._ask({"type": "subscribe_events", "event_type": event})
@@ -168,9 +171,9 @@ class HomeAssistant:
             self._log.warning("Home Assistant did not tell what there is: %s", error)
             return
         found = Entities(areas, devices, entities)
-        listed = [device for state in states if (device := found.device(state)) is not None]
-        self._house.take_entities(listed, found.rooms)
-        self._devices = {device.id: device for device in listed}
+        there = [device for state in states if (device := found.device(state)) is not None]
+        self._house.take_entities(there, found.rooms)
+        self._devices = {device.id: device for device in there}
         for state in states:
             self._told(state, fresh=False)
         self.up = True
