@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from voice_needle.route.stitch.encoder.round4 import pack
 from voice_needle.training.model import WIDTH, Stitch, pooled
+from voice_needle.training.restore import locate
 
 FORMAT = 1
 _PARTS = ("trunk", "tower", "schema", "select", "fill")
@@ -68,6 +69,37 @@ class _Fill(nn.Module):
         return self.fill(words, mask, place, tool, parameters, kinds, required, parameter_mask, hints, values, owner, matches)  # type: ignore[no-any-return]
 
 
+def _shorten(path: Path) -> None:
+    """Give everything inside a graph a short name: the exporter's own take 60 kB a graph."""
+    import onnx
+
+    model = onnx.load(str(path))
+    kept = {item.name for item in (*model.graph.input, *model.graph.output)}
+    short: dict[str, str] = {"": ""}
+
+    def name(old: str) -> str:
+        if old in kept:
+            return old
+        if old not in short:
+            ends = [end for end in ("_quantized", "_scale", "_zero_point") if old.endswith(end)]
+            base = old.removesuffix(ends[0]) if ends else old
+            if base not in short:
+                short[base] = f"_{len(short)}"
+            short[old] = short[base] + (ends[0] if ends else "")
+        return short[old]
+
+    for node in model.graph.node:
+        node.name = ""
+        node.input[:] = [name(item) for item in node.input]
+        node.output[:] = [name(item) for item in node.output]
+    for constant in model.graph.initializer:
+        constant.name = name(constant.name)
+    del model.graph.value_info[:]
+    model.doc_string = model.graph.doc_string = ""
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
 def _inputs() -> dict[str, tuple[dict[str, tuple[Tensor, dict[int, str]]], list[str]]]:
     """Example inputs with their moving axes, and output names, of each graph."""
     d, ones = WIDTH, torch.ones
@@ -109,6 +141,7 @@ def _write_graph(module: nn.Module, inputs: dict[str, tuple[Tensor, dict[int, st
         )  # fmt: skip
         quant_pre_process(str(whole), str(ready), skip_symbolic_shape=True)
         quantize_dynamic(ready, path, per_channel=True, weight_type=QuantType.QInt8, extra_options={"MatMulConstBOnly": True})
+        _shorten(path)
 
 
 def _keep(word: str) -> bool:
@@ -128,18 +161,24 @@ def export(model: Stitch, vocabulary: Path, out: Path, about: dict[str, Any] | N
     words = vocabulary.read_text(encoding="utf-8").splitlines()
     kept = [number for number, word in enumerate(words) if _keep(word)]
     packed = pack(model.embedding.weight.detach().numpy()[kept])
-    np.savez(out / "embeddings.npz", codes=packed.codes, scales=packed.scales, rough=model.select.rough_scale.detach().numpy())
+    trained = {name: item for name, item in model.named_parameters() if item.requires_grad}
+    places, folded = locate(trained, out, _PARTS)
+    np.savez_compressed(
+        out / "embeddings.npz", codes=packed.codes, scales=packed.scales, rough=model.select.rough_scale.detach().numpy(),
+        **{f"folded/{name}": value for name, value in folded.items()},
+    )  # fmt: skip
     (out / "vocab.txt").write_text("".join(words[number] + "\n" for number in kept), encoding="utf-8")
-    seal(out, about)
+    seal(out, about, places)
     return out
 
 
-def seal(out: Path, about: dict[str, Any] | None = None) -> None:
+def seal(out: Path, about: dict[str, Any] | None = None, places: dict[str, list[Any]] | None = None) -> None:
     """Write model.json: what the folder holds, with a SHA-256 for each file, checked whenever it is loaded."""
-    kept = json.loads((out / "model.json").read_text())["about"] if (out / "model.json").is_file() else {}
+    held = json.loads((out / "model.json").read_text()) if (out / "model.json").is_file() else {}
     names = [f"{part}.onnx" for part in _PARTS] + ["embeddings.npz", "vocab.txt"]
     record = {
-        "format": FORMAT, "about": {**kept, **(about or {})},
+        "format": FORMAT, "about": {**held.get("about", {}), **(about or {})},
+        "weights": held.get("weights", {}) if places is None else places,
         "files": {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in names},
     }  # fmt: skip
-    (out / "model.json").write_text(json.dumps(record, indent=1) + "\n")
+    (out / "model.json").write_text(json.dumps(record) + "\n")

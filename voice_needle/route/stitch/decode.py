@@ -6,6 +6,7 @@ the words or a clear verdict of the network. What cannot be read becomes a quest
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,31 +59,38 @@ class Draft:
 
 
 def places(selected: Selected) -> list[Place]:
-    """The calls, in spoken order; of two tools that claim the same start the surer one.
+    """The calls, in spoken order: as many as the network counts, from the likeliest tools and starts, no two from one word on.
 
-    Where no tool is likelier than not, the likeliest is still proposed down to FLOOR: whether it is believed is for the calibrated
-    confidence to say, which also knows how clear the rest is.
+    The count is about the sentence, and holds for tools never seen; whether a tool is meant at all is less certain there. So a
+    likeliest tool is proposed down to FLOOR, and whether it is believed is for the calibrated confidence to say.
     """
+    if selected.servable <= FLOOR or not len(selected.present):
+        return []
+    counted = int(selected.count.argmax())
     found: list[Place] = []
-    likely = np.flatnonzero(selected.present > 0.0).tolist()
-    if not likely and len(selected.present) and selected.present.max() > FLOOR:
-        likely = [int(selected.present.argmax())]
-    for tool in likely if selected.servable > FLOOR else []:
+    for tool in np.flatnonzero(selected.present > FLOOR).tolist():
         starts = selected.starts[tool].copy()
         starts[0] = starts[-1] = -1e4
-        peaks = [int(at) for at in np.flatnonzero(starts > 0.0) if starts[at] >= starts[max(0, at - 1) : at + 2].max()]
-        for at in peaks[:CALLS] or [int(starts.argmax())]:
-            found.append(Place(tool, at, float(selected.present[tool]), float(starts[at])))
-    best: dict[int, Place] = {}
+        likeliest = int(starts.argmax())
+        for at in range(1, len(starts) - 1):
+            peak = starts[at] > FLOOR and starts[at] >= starts[at - 1 : at + 2].max()
+            if at == likeliest or (peak and counted > 1):
+                found.append(Place(tool, at, float(selected.present[tool]), float(starts[at])))
+    found.sort(key=lambda place: -(_log_share(place.present) + (_log_share(place.sure) if counted > 1 else 0.0)))
+    more = len(selected.count) - 1  # the last class: so many, or more
+    kept: list[Place] = []
     for place in found:
-        held = best.get(place.start)
-        if held is None or held.present < place.present:
-            best[place.start] = place
-    counted = int(selected.count.argmax())
-    kept = sorted(best.values(), key=lambda place: -place.sure)
-    if 0 < counted < len(selected.count) - 1:  # the last class is "or more"
-        kept = kept[:counted]
+        enough = len(kept) >= max(1, counted)
+        sure = place.present > 0.0 and place.sure > 0.0
+        if enough and not (counted == more and sure and len(kept) < CALLS):
+            continue
+        if all(place.start != other.start and (place.tool != other.tool or abs(place.start - other.start) > 1) for other in kept):
+            kept.append(place)
     return sorted(kept, key=lambda place: place.start)
+
+
+def _log_share(logit: float) -> float:
+    return -math.log1p(math.exp(-logit)) if logit > -30 else logit
 
 
 def likely_spans(start: Floats, end: Floats, count: int = CANDIDATES) -> list[tuple[int, int, float]]:

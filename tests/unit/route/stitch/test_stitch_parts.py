@@ -153,6 +153,11 @@ def test_no_more_calls_than_the_network_counts() -> None:
     assert [place.start for place in found] == [1]
 
 
+def test_as_many_tools_as_the_network_counts_though_the_second_is_a_doubtful_one() -> None:
+    found = places(selected([3.0, -1.0, -2.9], [[-9, 5, -5, -5, -5, -9], [-9, -5, -5, -5, 2, -9], [-9, -5, -5, 1, -5, -9]], count=2))
+    assert [(place.tool, place.start) for place in found] == [(0, 1), (1, 4)]
+
+
 def test_what_is_hardly_likely_is_not_even_proposed() -> None:
     assert places(selected([-3.5], [[-9, 5, -9]], count=0)) == []
     assert len(places(selected([-1.0], [[-9, 5, -9]], count=0))) == 1
