@@ -60,7 +60,7 @@ REQUESTS = (
     Request("warehouse", "rms", "pick five hex bolts from a fourteen", row),
     Request("in_car", "slt", "set the driver temperature to twenty three degrees", frame),
 )
-GAP_MS = 6_500  # between two requests: time for the answer
+GAP_MS = 7_500  # between two requests: time for the answer
 
 
 def spoken_by_flite(text: str, voice: str) -> Samples:
