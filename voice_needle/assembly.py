@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
+import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from voice_needle.dispatch.runner import Dispatcher, Emit
 from voice_needle.dispatch.timers import TimerStore
 from voice_needle.errors import ConfigError
 from voice_needle.events import Event
+from voice_needle.listen.echo import EchoCanceller
 from voice_needle.listen.endpoint import Endpointer
 from voice_needle.listen.engine import Source, Vad
 from voice_needle.route.engine import Router
@@ -134,6 +137,17 @@ def make_endpointer(settings: Listen) -> Endpointer:
     )
 
 
+def make_echo() -> tuple[EchoCanceller, str]:
+    """The canceller between a speaker and a microphone, and what to do where it can only listen and not subtract."""
+    from voice_needle.errors import EngineMissing
+    from voice_needle.listen.speex import SpeexEcho
+
+    try:
+        return EchoCanceller(SpeexEcho()), ""
+    except EngineMissing as missing:
+        return EchoCanceller(None), missing.fix
+
+
 def device_name(text: str) -> str | int | None:
     """A device as the configuration names it: `default`, an index, or a part of its name."""
     return None if text in ("", "default") else int(text) if text.isdigit() else text
@@ -175,6 +189,11 @@ def make_voice(config: Config, name: str | None = None) -> Voice:
     return get_voice(
         name or settings.engine, voice=settings.voice, rate_wpm=settings.rate_wpm, models_dir=models_dir(config)
     )
+
+
+def key_socket() -> Path:
+    """Where push-to-talk listens for `press`, `release` and `tap`."""
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / "voice-needle.sock"
 
 
 def models_dir(config: Config) -> Path:
@@ -247,6 +266,7 @@ async def open_assistant(
             room=config.route.room or None,
             question_timeout_ms=config.dispatch.question_timeout_ms,
         )
+        echo, no_echo = make_echo() if input_file is None and config.barge_in.mode != "off" else (None, "")
         parts = Parts(
             source=source,
             vad=make_vad(config.listen),
@@ -256,6 +276,8 @@ async def open_assistant(
             speaker=speaker,
             workers=workers,
             clock=clock,
+            echo=echo,
+            no_echo_reason=no_echo,
         )
         assistant = Assistant(parts, config, trace, emit)
         await speaker.start()  # last: what plays into a file begins with what is heard from one

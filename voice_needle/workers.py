@@ -46,6 +46,15 @@ class Workers:
         finally:
             self._end()
 
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Within `busy`: nothing is thought about, only time must pass."""
+        self._end()
+        try:
+            yield
+        finally:
+            self._begin()
+
     def _begin(self) -> None:
         self._busy += 1
         self._idle.clear()

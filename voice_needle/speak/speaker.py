@@ -90,6 +90,11 @@ class Speaker:
         """Something is being played, or paused."""
         return self._playing > 0
 
+    @property
+    def so_far(self) -> Spoken:
+        """What was heard of the answer in progress; of nothing, when none is."""
+        return self._answer.spoken(self.sink.heard) if self._answer is not None else Spoken()
+
     async def say(self, text: str, *, on_start: Callable[[], None] | None = None) -> Spoken:
         """Say it, and return when the last of it has left the speaker, or it was stopped.
 
