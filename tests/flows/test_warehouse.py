@@ -189,7 +189,7 @@ async def test_what_was_noted_but_cannot_be_booked_is_told(server: Server, datab
             server.start()
         await call(tooling, "stock_sync")
         ((_, _, label, kind),) = tooling.timers.pending()
-        assert kind == "notice" and "refused" in label and "Only 4 left in A 16, not 10" in label
+        assert kind == "reminder" and "refused" in label and "Only 4 left in A 16, not 10" in label
     assert held(server, database, "A16", "474-B") == 4
 
 

@@ -24,7 +24,7 @@ async def setup(ctx: Context) -> None:
     def told(booking: Booking, reason: str) -> None:
         with contextlib.suppress(StorageError):
             ctx.timers.add(
-                ctx.clock.now(), f"a booking that I had noted was refused: {booking.heard}. {reason}", "notice"
+                ctx.clock.now(), f"a booking that I had noted was refused: {booking.heard}. {reason}", "reminder"
             )
 
     url = database_url(str(ctx.settings["database"] or ""), ctx.data_dir, ctx.settings.get("password"))
@@ -102,7 +102,14 @@ async def _inside(ctx: Context, bin: str) -> list[tuple[Mapping[str, Any], int]]
     try:
         return await _store(ctx).ask(lambda db: stock.inside(db, stock.bin_of(db, bin)))
     except Refusal as error:
-        raise _Answer(Result.not_found(told=f"There is no bin {place(bin)}.")) from error
+        raise _Answer(_no_bin(error, "bin")) from error
+
+
+def _no_bin(no: Refusal, parameter: str) -> Result:
+    """There is no such bin: a question where another one sounds alike."""
+    code, near = no.values["bin"], no.values["near"]
+    told = words.unknown_bin(code, near)
+    return Result.several(ask=parameter, options=near, told=told) if near else Result.not_found(told=told, bin=code)
 
 
 def _in_own_unit(quantity: int, unit: str | None, item: Mapping[str, Any]) -> int:
@@ -204,6 +211,8 @@ async def _book(ctx: Context, booking: Booking, row: Mapping[str, Any] | None, t
     try:
         booked = await _store(ctx).book(booking)
     except Refusal as no:
+        if no.kind == "unknown_bin":
+            return _no_bin(no, "to_bin" if no.values["bin"] == booking.to_bin else "bin")
         return _no(no, row)
     if booked.noted:
         return Result.partial(told="I noted it; the stock system is offline.", booking=booking.call_id, noted=True)

@@ -87,10 +87,22 @@ def all_items(db: Connection) -> list[Mapping[str, Any]]:
 
 
 def bin_of(db: Connection, code: str) -> str:
-    """The bin's code. Errors: Refusal unknown_bin."""
+    """The bin's code. Errors: Refusal unknown_bin, with those that sound alike."""
     if db.execute(select(bins.c.code).where(bins.c.code == code)).first() is None:
-        raise Refusal("unknown_bin", bin=code)
+        known = [row.code for row in db.execute(select(bins.c.code).order_by(bins.c.code))]
+        raise Refusal("unknown_bin", bin=code, near=[other for other in known if sounds_alike(code, other)])
     return code
+
+
+_ALIKE = ("BCDEGPTVZ", "AJK", "FSX", "MN", "IY", "QU")  # letters whose English names rhyme
+
+
+def sounds_alike(heard: str, code: str) -> bool:
+    """Whether two codes differ only in a letter that is easily misheard: D3 and B3."""
+    if len(heard) != len(code) or heard == code:
+        return False
+    pairs = [(one, other) for one, other in zip(heard, code, strict=True) if one != other]
+    return len(pairs) == 1 and any(one in group and other in group for group in _ALIKE for one, other in pairs)
 
 
 def where_is(db: Connection, sku: str) -> dict[str, int]:

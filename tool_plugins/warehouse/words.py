@@ -56,6 +56,21 @@ def place(code: str) -> str:
     return "the dock" if code == DOCK else " ".join(re.findall(r"[A-Z]+|\d+", code)) or code
 
 
+_SPELLING = (  # ICAO Annex 10, volume II, 5.2.1.3
+    "alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo", "lima", "mike",
+    "november", "oscar", "papa", "quebec", "romeo", "sierra", "tango", "uniform", "victor", "whiskey", "x-ray", "yankee", "zulu",
+)  # fmt: skip
+_NATO = {word[0].upper(): word for word in _SPELLING}
+
+
+def unknown_bin(code: str, near: Sequence[str]) -> str:
+    """That there is no such bin; where a letter was perhaps misheard, how to say the other one unmistakably."""
+    if not near:
+        return f"There is no bin {place(code)}. Nothing was changed."
+    spelled = " ".join(_NATO.get(part, part) for part in place(near[0]).split())
+    return f"There is no bin {place(code)}. For {place(near[0])}, say {spelled}."
+
+
 def listed(parts: Sequence[str], last: str = "and") -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"
 
@@ -75,7 +90,7 @@ def refusal(kind: str, values: Mapping[str, Any], item: Mapping[str, Any] | None
             where = f" They are in {listed(elsewhere)}." if elsewhere else " There are none anywhere."
             return f"There are no {name} in {place(values['bin'])}.{where} Nothing was changed."
         case "unknown_bin":
-            return f"There is no bin {place(values['bin'])}. Nothing was changed."
+            return unknown_bin(values["bin"], values.get("near", []))
         case "unknown_item":
             return f"There is no item {values.get('sku', '')}. Nothing was changed."
         case "same_bin":
