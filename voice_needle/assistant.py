@@ -109,7 +109,7 @@ class Assistant:
         self.parts, self.config = parts, config
         self.source, self.vad, self.endpointer = parts.source, parts.vad, parts.endpointer
         self.recogniser, self.conversation, self.speaker = parts.recogniser, parts.conversation, parts.speaker
-        self.workers, self.clock = parts.workers, parts.clock
+        self.workers, self.clock, self.wake = parts.workers, parts.clock, parts.wake
         self.trace = trace or Trace()
         self.emit = emit or (lambda event: None)
         chosen = config.barge_in.mode
@@ -215,6 +215,7 @@ class Assistant:
                 self._feed(self._hearing, found.frame, found.silence_ms)
             case Ended() if self._hearing is not None:
                 hearing, self._hearing = self._hearing, None
+                self.wake.utterance_ended()
                 self._spawn(self._take(hearing, found.utterance, found.silence_ms))
             case Discarded():
                 self._hearing = None
