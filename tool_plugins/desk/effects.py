@@ -40,9 +40,9 @@ class World:
             if found != effect["timers"]:
                 wrong.append(f"timers are {found}")
         for name, items in (effect.get("lists") or {}).items():
-            found = self._entries(name)
-            if found != items:
-                wrong.append(f"{name} holds {found}")
+            held = self._entries(name)
+            if held != items:
+                wrong.append(f"{name} holds {held}")
         return "; ".join(wrong)
 
     def _entries(self, name: str) -> list[str]:

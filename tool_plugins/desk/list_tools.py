@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 import sqlite3
 
@@ -47,7 +48,8 @@ def split_items(text: str) -> list[str]:
 
 def list_add(ctx: Context, item: str, list: str) -> Result:
     lists = open_lists(ctx)
-    added, known = [], []
+    added: builtins.list[str] = []
+    known: builtins.list[str] = []
     with lists:
         lists.execute("BEGIN IMMEDIATE")
         for thing in split_items(item):
@@ -63,7 +65,8 @@ def list_add(ctx: Context, item: str, list: str) -> Result:
 
 def list_remove(ctx: Context, item: str, list: str) -> Result:
     lists = open_lists(ctx)
-    removed, missing = [], []
+    removed: builtins.list[str] = []
+    missing: builtins.list[str] = []
     with lists:
         lists.execute("BEGIN IMMEDIATE")
         for thing in split_items(item):

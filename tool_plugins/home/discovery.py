@@ -50,7 +50,8 @@ def read_config(topic: str, payload: bytes, prefix: str) -> Device | None:
     if not isinstance(raw, Mapping) or component not in _KINDS:
         return None
     config = _expanded(raw)
-    about = config.get("device") if isinstance(config.get("device"), Mapping) else {}
+    given = config.get("device")
+    about: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     name = str(config.get("name") or about.get("name") or topic.split("/")[-2])
     device = Device(f"ha:{config.get('unique_id') or topic}", name, _KINDS[component], convention="discovery")
     device.room = str(about.get("suggested_area") or "")

@@ -56,8 +56,8 @@ async def light_state(ctx: Context, room: str) -> Result:
         names = speech.listing([spoken_name(lamp.name) for lamp in on])
         return Result(answer=f"{len(on)} of {len(known)} are on: {names}.")
     what = speech.subject("light", "lights", room, len(known))
-    level = {lamp.state.get("level") for lamp in on}
-    bright = f", at {said(round(level.pop()))} percent" if len(level) == 1 and None not in level else ""
+    levels = {round(float(lamp.state["level"])) for lamp in on if "level" in lamp.state}
+    bright = f", at {levels.pop()} percent" if len(levels) == 1 else ""
     return Result(answer=f"{what} on{bright}." if on else f"{what} off.")
 
 

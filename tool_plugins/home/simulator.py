@@ -20,6 +20,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,13 +33,13 @@ State = dict[str, Any]
 
 @dataclass
 class Thing:
-    """One simulated device. state: what it is at first, with the keys of its convention's payload."""
+    """One simulated device, as simulated_house.json has it. state: what it is at first, with its convention's own keys."""
 
     name: str
     kind: str
     room: str
     state: State
-    features: tuple[dict[str, Any], ...] = ()  # zigbee2mqtt: its exposed features
+    has: list[str] = field(default_factory=list)  # zigbee2mqtt: names of _FEATURES
     config: dict[str, Any] = field(default_factory=dict)  # discovery: what its config says beside the usual
 
 
@@ -46,77 +47,27 @@ def _feature(name: str, access: int = 7, prop: str = "", **more: Any) -> dict[st
     return {"name": name, "property": prop or name, "access": access, **more}
 
 
-_SWITCH = _feature("state", type="binary", value_on="ON", value_off="OFF")
-_DIM = _feature("brightness", type="numeric", value_min=0, value_max=254)
-_WHITE = _feature("color_temp", type="numeric", value_min=153, value_max=500)
-_COLOUR = _feature("color_hs", prop="color", type="composite")
-_POSITION = _feature("position", type="numeric", value_min=0, value_max=100)
-_MOVE = _feature("state", type="enum", values=["OPEN", "CLOSE", "STOP"])
-_LOCK = _feature("state", type="binary", value_on="LOCK", value_off="UNLOCK")
-_TARGET = _feature("occupied_heating_setpoint", value_min=5, value_max=30, unit="°C")
-_MODE = _feature("system_mode", values=["off", "heat", "auto"])
-_LOCAL = _feature("local_temperature", access=5, unit="°C")
-_FAN_MODE = _feature("mode", prop="fan_mode", values=["off", "low", "medium", "high"])
-_OFF = {"state": "OFF"}
+_FEATURES = {
+    "switch": _feature("state", type="binary", value_on="ON", value_off="OFF"),
+    "dim": _feature("brightness", type="numeric", value_min=0, value_max=254),
+    "white": _feature("color_temp", type="numeric", value_min=153, value_max=500),
+    "colour": _feature("color_hs", prop="color", type="composite"),
+    "position": _feature("position", type="numeric", value_min=0, value_max=100),
+    "move": _feature("state", type="enum", values=["OPEN", "CLOSE", "STOP"]),
+    "lock": _feature("state", type="binary", value_on="LOCK", value_off="UNLOCK"),
+    "target": _feature("occupied_heating_setpoint", value_min=5, value_max=30, unit="°C"),
+    "mode": _feature("system_mode", values=["off", "heat", "auto"]),
+    "local": _feature("local_temperature", access=5, unit="°C"),
+    "fan_mode": _feature("mode", prop="fan_mode", values=["off", "low", "medium", "high"]),
+    "temperature": _feature("temperature", access=1, type="numeric"),
+    "humidity": _feature("humidity", access=1, type="numeric"),
+}
 
 
-def zigbee_things() -> list[Thing]:
-    """The devices that a zigbee2mqtt would tell of."""
-    lamp = (_SWITCH, _DIM, _WHITE)
-    colour = (*lamp, _COLOUR)
-    white = {**_OFF, "brightness": 254, "color_temp": 370}
-    red = {"color": {"hue": 0, "saturation": 0}}
-    return [
-        Thing("kitchen light", "light", "kitchen", dict(white), lamp),
-        Thing("living_room/ceiling light", "light", "living room", dict(white), lamp),
-        Thing("floor lamp", "light", "living room", {**white, **red}, colour),
-        Thing("bedroom light", "light", "bedroom", {**white, **red}, colour),
-        Thing("reading lamp", "light", "bedroom", dict(white), lamp),
-        Thing("coffee machine", "switch", "kitchen", dict(_OFF), (_SWITCH,)),
-        Thing("heater", "switch", "office", dict(_OFF), (_SWITCH,)),
-        Thing("television", "switch", "living room", dict(_OFF), (_SWITCH,)),
-        Thing(
-            "bedroom thermostat", "climate", "bedroom",
-            {"occupied_heating_setpoint": 19, "local_temperature": 18.5, "system_mode": "heat"}, (_TARGET, _LOCAL, _MODE),
-        ),
-        Thing(
-            "living room thermostat", "climate", "living room",
-            {"occupied_heating_setpoint": 21, "local_temperature": 20.5, "system_mode": "heat"}, (_TARGET, _LOCAL, _MODE),
-        ),
-        Thing("living room blinds", "cover", "living room", {"state": "OPEN", "position": 100}, (_MOVE, _POSITION)),
-        Thing("kitchen blinds", "cover", "kitchen", {"state": "OPEN", "position": 100}, (_MOVE, _POSITION)),
-        Thing("front door", "lock", "hall", {"state": "LOCK"}, (_LOCK,)),
-        Thing("bedroom fan", "fan", "bedroom", {**_OFF, "fan_mode": "off"}, (_SWITCH, _FAN_MODE)),
-        Thing("kitchen sensor", "", "kitchen", {"temperature": 21.5, "humidity": 48}, (
-            _feature("temperature", access=1, type="numeric"), _feature("humidity", access=1, type="numeric"),
-        )),
-    ]  # fmt: skip
-
-
-def discovery_things() -> list[Thing]:
-    """The devices that announce themselves as Home Assistant's MQTT discovery has it."""
-    return [
-        Thing(
-            "hall light",
-            "light",
-            "Hall",
-            {"state": "OFF", "brightness": 255},
-            config={"schema": "json", "brightness": True},
-        ),
-        Thing("office light", "light", "Office", {"state": "OFF", "brightness": 100}),
-        Thing("bathroom light", "light", "Bathroom", {"state": "OFF", "brightness": 100}),
-        Thing("garage light", "light", "Garage", {"state": "OFF", "brightness": 100}),
-        Thing("fish tank pump", "switch", "Living Room", {"state": "OFF"}),
-        Thing("bathroom heating", "climate", "Bathroom", {"target": 20, "current": 19}),
-        Thing("bedroom curtains", "cover", "Bedroom", {"position": 100}, config={"device_class": "curtain"}),
-        Thing("garage door", "cover", "Garage", {"position": 0}, config={"device_class": "garage"}),
-        Thing("back door", "lock", "Kitchen", {"state": "LOCKED"}),
-        Thing("office fan", "fan", "Office", {"state": "OFF", "percentage": 50}),
-        Thing("robot vacuum", "vacuum", "Hall", {"state": "docked"}),
-        Thing("living room speaker", "media_player", "Living Room", {"state": "paused", "volume": 30}),
-        Thing("party", "scene", "", {}),
-        Thing("office temperature", "sensor", "Office", {"value": 22.0}, config={"device_class": "temperature"}),
-    ]
+def things(convention: str) -> dict[str, Thing]:
+    """The simulated devices that speak `zigbee2mqtt` or `discovery`, by name."""
+    listed = json.loads((Path(__file__).parent / "simulated_house.json").read_text(encoding="utf-8"))[convention]
+    return {entry["name"]: Thing(**entry) for entry in listed}
 
 
 def slug(name: str) -> str:
@@ -133,8 +84,8 @@ class Simulator:
         self.slow_s = slow_s
         self.faults = dict(faults or {})
         self.commands: list[tuple[str, str]] = []
-        self._zigbee = {thing.name: thing for thing in zigbee_things()}
-        self._announced = {thing.name: thing for thing in discovery_things()}
+        self._zigbee = things("zigbee2mqtt")
+        self._announced = things("discovery")
         self.real: dict[str, State] = {
             t.name: dict(t.state) for t in (*self._zigbee.values(), *self._announced.values())
         }
@@ -290,9 +241,8 @@ def consequences(change: State, before: State) -> State:
 
 def _described(thing: Thing) -> dict[str, Any]:
     """A zigbee2mqtt device as bridge/devices lists it."""
-    exposes: list[dict[str, Any]] = [{"type": thing.kind, "features": list(thing.features)}]
-    if not thing.kind:
-        exposes = list(thing.features)
+    features = [_FEATURES[name] for name in thing.has]
+    exposes: list[dict[str, Any]] = [{"type": thing.kind, "features": features}] if thing.kind else features
     return {
         "ieee_address": f"0x{abs(hash_of(thing.name)):016x}", "type": "Router", "friendly_name": thing.name,
         "description": thing.room, "supported": True, "disabled": False, "interview_completed": True,
