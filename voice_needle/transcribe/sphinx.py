@@ -19,6 +19,7 @@ from voice_needle.tools import Toolset
 from voice_needle.transcribe.automaton import build_network
 from voice_needle.transcribe.confidence import Reading, agreement, features, logistic
 from voice_needle.transcribe.grammar import FRAME, Grammar, build_grammar
+from voice_needle.transcribe.hallucination import loudest_dbfs
 from voice_needle.transcribe.language_model import arpa_text, draw_sentences
 from voice_needle.transcribe.pronounce import dictionary_text
 
@@ -38,7 +39,7 @@ class SphinxSettings:
     beam, word_beam: how far under the best path a search state, a word end, may be (smaller is wider). language_weight:
     weight of grammar and language model against the sound. silence, filler: chance of a pause, of a breath or cough, between
     words. accept: confidence under which an utterance is refused as out of domain. cache: where compiled grammars are kept; a
-    temporary folder when None.
+    temporary folder when None. quiet_dbfs: an utterance whose loudest 100 ms is under this is silence.
     """
 
     noise_floor: float = 25.0
@@ -48,6 +49,7 @@ class SphinxSettings:
     silence: float = 0.3
     filler: float = 0.01
     accept: float = 0.5
+    quiet_dbfs: float = -55.0
     cache: Path | None = None
 
 
@@ -80,6 +82,8 @@ class SphinxRecogniser:
     def read(self, samples: Samples) -> Transcript:
         """The words of a whole utterance with its confidence; refused when it is not about the registered tools."""
         self._abandon()
+        if loudest_dbfs(samples) < self._settings.quiet_dbfs:
+            return Transcript("", confidence=0.0, engine=self.name, refused="silence")
         sound = self._with_floor(samples)
         grammar, words = self.decode(GRAMMAR, sound)
         trigram, free_words = self.decode(TRIGRAM, sound)
