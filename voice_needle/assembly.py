@@ -278,7 +278,15 @@ async def open_assistant(
             clock=clock,
             echo=echo,
             no_echo_reason=no_echo,
+            wake=make_wake(
+                config.listen.wake,
+                word=config.listen.wake_word,
+                window_ms=config.listen.follow_up_ms,
+                socket=key_socket(),
+            ),
         )
+        await parts.wake.start()
+        stack.push_async_callback(parts.wake.close)
         assistant = Assistant(parts, config, trace, emit)
         await speaker.start()  # last: what plays into a file begins with what is heard from one
         ringing = asyncio.ensure_future(tooling.timers.run(assistant.ring))

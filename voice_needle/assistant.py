@@ -98,6 +98,7 @@ class Parts:
     clock: Clock
     echo: EchoCanceller | None = None  # where the source can hear the speaker
     no_echo_reason: str = ""  # why there is none although it can
+    wake: Wake = field(default_factory=AlwaysOpen)
 
 
 class Assistant:
