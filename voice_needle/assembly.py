@@ -237,6 +237,7 @@ async def open_assistant(
     """
     from voice_needle.assistant import Assistant, Parts
     from voice_needle.conversation import Conversation
+    from voice_needle.listen.wake import make_wake
     from voice_needle.speak.phrasing import Phrasebook
     from voice_needle.speak.speaker import Speaker
 

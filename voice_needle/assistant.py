@@ -49,6 +49,7 @@ from voice_needle.listen import echo_test
 from voice_needle.listen.echo import EchoCanceller
 from voice_needle.listen.endpoint import Continued, Discarded, Ended, Endpointer, Onset
 from voice_needle.listen.engine import Source, Vad
+from voice_needle.listen.wake import AlwaysOpen, Ear, Wake
 from voice_needle.speak.speaker import Speaker, Spoken
 from voice_needle.trace import Trace
 from voice_needle.transcribe.engine import Recogniser, Stream
