@@ -351,14 +351,14 @@ def main() -> int:
     house = Simulator(options.broker, slow_s=options.slow, faults=faults)
     if unknown := [f"{n}={f}" for n, f in faults.items() if n not in house.real or f not in FAULTS]:
         parser.error(f"no such device or fault: {', '.join(unknown)}")
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})  # for every thread: sigwait takes them
     try:
         house.start()
     except TimeoutError as error:
         print(f"{error}\nFix: start mosquitto", file=sys.stderr)
         return 2
     print(f"{len(house.real)} devices at {options.broker}; Ctrl-C ends", flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    signal.sigwait({signal.SIGINT, signal.SIGTERM})
     house.stop()
     return 0
 
