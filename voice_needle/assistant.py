@@ -203,11 +203,32 @@ class Assistant:
 
     def hear(self, frame: Samples) -> None:
         """The next (160,) frame of the microphone."""
+        if not self._ear_open(frame):
+            return
         time_s: float | None = getattr(self.source, "frame_time_s", None)
         heard, probability = self.barge_in.listen(frame, self.vad, time_s)
         for found in self.endpointer.feed(heard, probability):
             self._found(found)
         self.barge_in.tick()
+
+    def _ear_open(self, frame: Samples) -> bool:
+        """Whether the frame may be heard: always, or since a key was pressed or the wake word was said."""
+        if self.speaker.speaking:
+            self.wake.keep_open(self.config.listen.follow_up_ms)  # an answer may be interrupted, and answered
+        match self.wake.feed(frame, self.endpointer.in_speech):
+            case Ear.CLOSED | Ear.EXPIRED as ear:
+                if ear is Ear.EXPIRED:
+                    self.endpointer.reset()
+                return False
+            case Ear.OPENED:
+                self.endpointer.reset()  # the wake word itself is no request
+                if self.config.speak.earcons and self.wake.name == "word":
+                    self._spawn(self.speaker.tone("listening"))
+            case Ear.RELEASED:
+                for found in self.endpointer.end_now():
+                    self._found(found)
+                return False
+        return True
 
     def _found(self, found: Onset | Continued | Ended | Discarded) -> None:
         match found:
