@@ -180,10 +180,14 @@ async def bin_contents(ctx: Context, bin: str) -> Result:
         parts = [amount(quantity, row) for row, quantity in held[:_MANY]]
         more = f", and {len(held) - _MANY} more kinds" if len(held) > _MANY else ""
         items = [row["sku"] for row, _ in held]
-        told = f"In {place(bin)}: {listed(parts)}{more}."
+        told = f"{'On' if bin == stock.DOCK else 'In'} {place(bin)}: {listed(parts)}{more}."
         return Result(bin=bin, items=items, told=told, **({"item": words.key(held[0][0])} if len(held) == 1 else {}))
 
     return await _guarded(work())
+
+
+async def dock_contents(ctx: Context) -> Result:
+    return await bin_contents(ctx, stock.DOCK)
 
 
 async def stock_low(ctx: Context) -> Result:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from voice_needle.events import Call, Decision, DialogueAct, Outcome, Question, RouteContext, Transcript
 from voice_needle.route.fill import ask_for, complete_call
-from voice_needle.route.numbers import tokenize, words_in
+from voice_needle.route.numbers import is_number_word, tokenize, words_in
 from voice_needle.route.patterns import Capture, Fit, PatternGraph
 from voice_needle.route.phrases import Words, contrasts, repairs, requests, splits, without_fillers
 from voice_needle.route.schemas import is_open
@@ -149,6 +149,8 @@ class _Sentence:
     def _shared(self, words: Words, before: Clause) -> Clause | None:
         """`words` as an object of the verb before: "and the hall light". Never with open values: "rock and roll" is one."""
         for length in range(len(before.words) - 1, 0, -1):
+            if is_number_word(before.words[length - 1]) and is_number_word(words[0]):
+                continue  # "pick five bolts and two nuts" is not "pick five two nuts", which would be 52
             found = self._one(before.words[:length] + words)
             if found and found.rank[:2] == (0, 0):
                 return found
