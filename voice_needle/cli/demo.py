@@ -7,8 +7,6 @@ and dispatcher, and what is shown as the effect is read from the broker's house,
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -23,7 +21,6 @@ from voice_needle import config as configuration
 from voice_needle.audio import SAMPLE_RATE_HZ, Samples, to_samples
 from voice_needle.cli.run import Display
 from voice_needle.clock import RealClock
-from voice_needle.errors import EngineMissing
 from voice_needle.events import Event
 
 
@@ -63,26 +60,13 @@ REQUESTS = (
 GAP_MS = 7_500  # between two requests: time for the answer
 
 
-def spoken_by_flite(text: str, voice: str) -> Samples:
-    """(n,) int16 at 16 kHz. Errors: EngineMissing."""
-    import soundfile
-    import soxr
-
-    if shutil.which("flite") is None:
-        raise EngineMissing(
-            "flite is not installed; the demo speaks its requests with it", fix="sudo apt install flite"
-        )
-    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        subprocess.run(["flite", "-voice", voice, "-t", text, "-o", file.name], check=True, capture_output=True)
-        samples, rate = soundfile.read(file.name, dtype="int16")
-    return np.asarray(soxr.resample(samples, rate, SAMPLE_RATE_HZ), np.int16)
-
-
 def conversation_of(requests: tuple[Request, ...]) -> Samples:
-    """All requests on one time line, with room for the answers."""
+    """All requests on one time line, with room for the answers. Errors: EngineMissing without flite."""
+    from voice_needle.evaluation.synthetic_speech import speak
+
     parts = [np.zeros(to_samples(700), np.int16)]
     for request in requests:
-        parts += [spoken_by_flite(request.text, request.voice), np.zeros(to_samples(GAP_MS), np.int16)]
+        parts += [speak(request.text, request.voice), np.zeros(to_samples(GAP_MS), np.int16)]
     return np.concatenate(parts)
 
 

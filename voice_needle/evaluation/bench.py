@@ -84,11 +84,11 @@ class Spoken:
 
 def speak(limit: int) -> Spoken:
     """Sentences in several voices. Errors: EngineMissing without flite."""
-    from voice_needle.cli.demo import spoken_by_flite
+    from voice_needle.evaluation import synthetic_speech
 
     spoken = Spoken()
     for index, text in enumerate(SENTENCES[:limit]):
-        samples = spoken_by_flite(text, VOICES[index % len(VOICES)])
+        samples = synthetic_speech.speak(text, VOICES[index % len(VOICES)])
         quiet = np.zeros(to_samples(300), np.int16)
         sound: Samples = np.concatenate([quiet, samples, quiet])
         spoken.texts.append(text)
