@@ -161,7 +161,9 @@ def make_source(config: Config, clock: Clock, file: Path | None = None, *, realt
     channel = None if config.listen.channel == "mix" else int(config.listen.channel)
     if file is None:
         from voice_needle.listen.microphone import Microphone
+        from voice_needle.sound_devices import find_device
 
+        find_device(device_name(config.listen.device), "input")  # say so now, not after the models are loaded
         return Microphone(device_name(config.listen.device), channel=channel)
     from voice_needle.listen.files import FileSource, RawSource
 
@@ -176,8 +178,10 @@ def make_sink(config: Config, clock: Clock, file: Path | None = None) -> Sink:
         from voice_needle.speak.sinks import FileSink
 
         return FileSink(file, clock=clock)
+    from voice_needle.sound_devices import find_device
     from voice_needle.speak.device import DeviceSink
 
+    find_device(device_name(config.speak.device), "output")
     return DeviceSink(device_name(config.speak.device))
 
 
