@@ -163,10 +163,10 @@ def export(model: Stitch, vocabulary: Path, out: Path, about: dict[str, Any] | N
     packed = pack(model.embedding.weight.detach().numpy()[kept])
     trained = {name: item for name, item in model.named_parameters() if item.requires_grad}
     places, folded = locate(trained, out, _PARTS)
+    kept_here: dict[str, Any] = {f"folded/{name}": value for name, value in folded.items()}
     np.savez_compressed(
-        out / "embeddings.npz", codes=packed.codes, scales=packed.scales, rough=model.select.rough_scale.detach().numpy(),
-        **{f"folded/{name}": value for name, value in folded.items()},
-    )  # fmt: skip
+        out / "embeddings.npz", codes=packed.codes, scales=packed.scales, rough=model.select.rough_scale.detach().numpy(), **kept_here
+    )
     (out / "vocab.txt").write_text("".join(words[number] + "\n" for number in kept), encoding="utf-8")
     seal(out, about, places)
     return out

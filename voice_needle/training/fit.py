@@ -263,7 +263,8 @@ def plot(log: list[dict[str, Any]], path: Path) -> None:
         for key in found:
             right.plot(minutes, [100 * line["held_out"].get(name, {}).get(key, float("nan")) for line in log], label=f"{name}: {key}")
     right.set(xlabel="minutes of training", ylabel="right on held-out data, %", ylim=(0, 100))
-    right.legend(fontsize=7)
+    if right.get_legend_handles_labels()[0]:
+        right.legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

@@ -87,7 +87,7 @@ class Reader:
         pool = name.removesuffix("_slots")
         tools = tuple(self._schema(pool, tool) for tool in row.get("tools", ()))
         meta = row["meta"]
-        answers = _answers(text, tools, row["answers"], whole)
+        answers = aligned(text, tools, row["answers"], whole)
         if answers is None:
             return None
         loss: Loss = "span" if meta.get("loss") == "span" else "all"
@@ -98,9 +98,13 @@ class Reader:
         return self.schemas.setdefault(pool, {}).setdefault(json.dumps(tool, sort_keys=True), tool)
 
 
-def _answers(
-    text: str, tools: tuple[Schema, ...], calls: list[Any], whole: frozenset[str]
+def aligned(
+    text: str, tools: tuple[Schema, ...], calls: list[Any], whole: frozenset[str] = frozenset()
 ) -> tuple[Answer, ...] | None:
+    """The calls with the words of their values. whole: sentences that may be halves of one with two calls.
+
+    None where a value has no words. Errors: KeyError for a call of a tool that is not offered.
+    """
     clauses = [Span(0, len(text))] if len(calls) == 1 else _halves(text, whole) if len(calls) == 2 else []
     if len(clauses) != len(calls):
         return () if not calls else None

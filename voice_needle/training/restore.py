@@ -7,6 +7,7 @@ embeddings. Rounding to int8 costs a fine-tuning run nothing that its first step
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def initializers(path: Path) -> dict[str, Array]:
     return found
 
 
-def locate(named: dict[str, Tensor], folder: Path, graphs: tuple[str, ...]) -> tuple[dict[str, list[Any]], dict[str, Array]]:
+def locate(named: Mapping[str, Tensor], folder: Path, graphs: tuple[str, ...]) -> tuple[dict[str, list[Any]], dict[str, Array]]:
     """Where each weight stands: name -> [graph, constant, turned]; and those that stand nowhere, which must be small.
 
     Errors: ValueError for a large weight that is in no graph.

@@ -67,16 +67,19 @@ def places(selected: Selected) -> list[Place]:
     if selected.servable <= FLOOR or not len(selected.present):
         return []
     counted = int(selected.count.argmax())
-    found: list[Place] = []
+    first: list[Place] = []  # the likeliest start of each tool that is likelier meant than not
+    others: list[Place] = []
     for tool in np.flatnonzero(selected.present > FLOOR).tolist():
         starts = selected.starts[tool].copy()
         starts[0] = starts[-1] = -1e4
-        likeliest = int(starts.argmax())
-        for at in range(1, len(starts) - 1):
-            peak = starts[at] > FLOOR and starts[at] >= starts[at - 1 : at + 2].max()
-            if at == likeliest or (peak and counted > 1):
-                found.append(Place(tool, at, float(selected.present[tool]), float(starts[at])))
-    found.sort(key=lambda place: -(_log_share(place.present) + (_log_share(place.sure) if counted > 1 else 0.0)))
+        for rank, at in enumerate(np.argsort(-starts, kind="stable")[: len(starts) - 2][: CALLS if counted > 1 else 1].tolist()):
+            place = Place(tool, at, float(selected.present[tool]), float(starts[at]))
+            if rank and (place.sure < FLOOR or starts[at] < starts[at - 1 : at + 2].max()):
+                continue  # no peak
+            (others if rank or place.present <= 0.0 else first).append(place)
+    first.sort(key=lambda place: -place.present)
+    others.sort(key=lambda place: -(_log_share(place.present) + _log_share(place.sure)))
+    found = first + others
     more = len(selected.count) - 1  # the last class: so many, or more
     kept: list[Place] = []
     for place in found:
