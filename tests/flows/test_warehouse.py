@@ -242,6 +242,22 @@ async def test_a_damaged_embedded_database_is_told_and_nothing_else_is(tmp_path:
         assert result.error == "The stock system gave an answer that I cannot use. Nothing was changed."
 
 
+async def test_three_hundred_noted_bookings_do_not_hold_up_the_next(
+    server: Server, database: str, tmp_path: Path
+) -> None:
+    async with opened(tmp_path, database) as tooling:
+        outbox = tooling.hosts.host("warehouse").context.state["store"].outbox
+        at = "2026-11-21T09:00:00+00:00"
+        for number in range(300):
+            outbox.add(part("warehouse", "stock").Booking(f"old-{number}", "pick", at, "310-S", 1, "A1"))
+        result = await call(tooling, "stock_pick", quantity=5, item="wood_screws", bin="A1")
+        assert result.values["told"] == "I noted it; earlier bookings are still being sent."
+        await _until_sent(tooling)
+    assert held(server, database, "A1", "310-S") == 2200 - 305
+    last = rows(server, database, "SELECT call_id FROM bookings ORDER BY id DESC LIMIT 1")
+    assert last == [(result.values["booking"],)]  # in the order in which they were said
+
+
 # --- a thousand operations while connections are cut ---
 
 
@@ -255,6 +271,7 @@ async def test_a_thousand_bookings_with_connections_cut_lose_and_double_nothing(
         outbox = tooling.hosts.host("warehouse").context.state["store"].outbox
         refused_later = {booking.call_id for booking, _ in outbox.refused()}
         entries = tooling.ledger.history(2000)
+    print(f"{cuts} connections cut; {Counter(entry.status for entry in entries)}; refused later: {len(refused_later)}")
     assert len(entries) == 1000 and cuts > 50
     told_done = {str(entry.values["booking"]) for entry in entries if entry.status in ("ok", "partial")}
     booked = [call_id for (call_id,) in rows(server, database, "SELECT call_id FROM bookings")]

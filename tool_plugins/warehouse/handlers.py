@@ -219,7 +219,8 @@ async def _book(ctx: Context, booking: Booking, row: Mapping[str, Any] | None, t
             return _no_bin(no, "to_bin" if no.values["bin"] == booking.to_bin else "bin")
         return _no(no, row)
     if booked.noted:
-        return Result.partial(told="I noted it; the stock system is offline.", booking=booking.call_id, noted=True)
+        reason = "earlier bookings are still being sent" if booked.behind else "the stock system is offline"
+        return Result.partial(told=f"I noted it; {reason}.", booking=booking.call_id, noted=True)
     values = {key: value for key, value in booked.outcome.items() if key not in ("told", "item")}
     item = {"item": words.key(row)} if row else {}
     return Result(told=told(booked.outcome), **values, **item)

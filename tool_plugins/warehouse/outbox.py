@@ -20,6 +20,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS queue (
   id INTEGER PRIMARY KEY AUTOINCREMENT, call_id TEXT NOT NULL UNIQUE, booking TEXT NOT NULL,
   state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'refused')), answer TEXT NOT NULL DEFAULT '') STRICT;
+CREATE INDEX IF NOT EXISTS queue_waiting ON queue(id) WHERE state = 'waiting';
 CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
 
@@ -48,10 +49,11 @@ class Outbox:
         with self._lock:
             self._db.execute("INSERT OR IGNORE INTO queue (call_id, booking) VALUES (?, ?)", row)
 
-    def waiting(self) -> list[Noted]:
-        """In the order in which they were said."""
+    def waiting(self, most: int = -1) -> list[Noted]:
+        """In the order in which they were said; at most so many."""
+        query = "SELECT id, booking FROM queue WHERE state = 'waiting' ORDER BY id LIMIT ?"
         with self._lock:
-            rows = self._db.execute("SELECT id, booking FROM queue WHERE state = 'waiting' ORDER BY id").fetchall()
+            rows = self._db.execute(query, (most,)).fetchall()
         return [Noted(number, Booking.from_dict(json.loads(text))) for number, text in rows]
 
     def count(self) -> int:

@@ -22,16 +22,18 @@ from .outbox import Noted, Outbox
 from .stock import Booking, Refusal
 
 T = TypeVar("T")
+_INLINE_S = 1.5  # how long a new booking waits for older ones to be sent
 _FRESH_S = 10.0  # names of items are read again after this
 Told = Callable[[Booking, str], None]
 
 
 @dataclass(frozen=True)
 class Booked:
-    """What came of a booking. noted: it waits in the outbox; outcome is then empty."""
+    """What came of a booking. noted: it waits in the outbox; outcome is then empty. behind: only because others wait there."""
 
     noted: bool
     outcome: Mapping[str, Any]
+    behind: bool = False
 
 
 class Store:
@@ -122,13 +124,25 @@ class Store:
     async def book(self, booking: Booking) -> Booked:
         """Make it now, or note it and make it once the database is back. Errors: Refusal, ToolFailed, ToolUnconfirmed."""
         try:
-            if self.outbox.count():
-                await self.send()  # in the order in which they were said
+            if self.outbox.count() and not await self._caught_up():  # bookings are made in the order they were said in
+                self.outbox.add(booking)
+                return Booked(True, {}, behind=True)
             return Booked(False, await self._make(booking))
         except Offline as error:
             self._log.info("noted %s %s: %s", booking.kind, booking.call_id, error)
             self.outbox.add(booking)
             return Booked(True, {})
+
+    async def _caught_up(self) -> bool:
+        """Send what waits, or let whoever does so finish, for a moment. False when some is still left."""
+        try:
+            async with asyncio.timeout(_INLINE_S), self._sending:
+                pass
+        except TimeoutError:
+            return False
+        if self.outbox.count():
+            await self.send(_INLINE_S)
+        return not self.outbox.count()
 
     async def _make(self, booking: Booking) -> dict[str, Any]:
         made = await self.ask(lambda db: stock.book(db, booking))
@@ -139,21 +153,25 @@ class Store:
             )
         return made
 
-    async def send(self) -> int:
+    async def send(self, limit_s: float = float("inf")) -> int:
         """Send what was noted, oldest first. Returns how many were made. Errors: Offline when it stopped half-way."""
+        until = time.monotonic() + limit_s
         async with self._sending:
             sent = 0
-            for noted in self.outbox.waiting():
-                try:
-                    outcome = await self._make(noted.booking)
-                except Refusal as error:
-                    self._refused(noted, error)
-                except (ToolFailed, ToolUnconfirmed) as error:
-                    raise Offline(str(error)) from error  # kept; nothing that was acknowledged is dropped
-                else:
-                    self.outbox.settle(noted, "sent", json.dumps(outcome))
-                    sent += 1
+            while (waiting := self.outbox.waiting(1)) and time.monotonic() < until:
+                sent += await self._send_one(waiting[0])
             return sent
+
+    async def _send_one(self, noted: Noted) -> bool:
+        try:
+            outcome = await self._make(noted.booking)
+        except Refusal as error:
+            self._refused(noted, error)
+            return False
+        except (ToolFailed, ToolUnconfirmed) as error:
+            raise Offline(str(error)) from error  # kept; nothing that was acknowledged is dropped
+        self.outbox.settle(noted, "sent", json.dumps(outcome))
+        return True
 
     def _refused(self, noted: Noted, error: Refusal) -> None:
         reason = words.refusal(error.kind, error.values, self.remembered(noted.booking.sku))
