@@ -94,7 +94,9 @@ class Grammar:
             (b'{"name":' + _json(name) + b',"arguments":{', *self._object(schema, 0), b"}") for name, schema in tools
         ]
         call = self._rule("any", tuple(calls))
-        body = self._rule("any", ((b"[]",), (b"[", self._rule("calls", (call, CALLS)))) if tools else ((b"[]",),))
+        body = self._rule(
+            "any", ((b"[]",), (b"[", call, self._rule("more", (call, CALLS - 1)))) if tools else ((b"[]",),)
+        )
         self.start = self._state(self._opened(((body, None), (b" ", (body, None)))))
         self.longest_detour = 64 + max((self._all_of(schema) + len(name) for name, schema in tools), default=0)
 
@@ -225,11 +227,12 @@ class Grammar:
     def _expand_any(self, content: tuple[tuple[Item, ...], ...]) -> Iterator[tuple[Item, ...]]:
         yield from content
 
-    def _expand_calls(self, content: tuple[Item, int]) -> Iterator[tuple[Item, ...]]:
+    def _expand_more(self, content: tuple[Item, int]) -> Iterator[tuple[Item, ...]]:
+        """What follows a call; one reading at a time, so that the states in a string stay single."""
         call, left = content
-        yield (call, b"]")
-        if left > 1:
-            yield (call, b",", self._rule("calls", (call, left - 1)))
+        yield (b"]",)
+        if left > 0:
+            yield (b",", call, self._rule("more", (call, left - 1)))
 
     def _expand_object(self, content: Any) -> Iterator[tuple[Item, ...]]:
         """What may follow in an object: (key, value items, required) of each parameter not yet written."""

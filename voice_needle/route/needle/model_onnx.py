@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,7 @@ class Graph:
 
     def constant(self, value: npt.ArrayLike, dtype: type = np.float32, name: str = "") -> str:
         """A tensor of the graph; equal small ones are shared."""
-        array = np.ascontiguousarray(value, dtype).reshape(np.shape(value))
+        array: npt.NDArray[Any] = np.ascontiguousarray(value, dtype).reshape(np.shape(value))
         raw = array.tobytes()
         name = name or (f"c_{array.dtype}_{array.shape}_{raw.hex()}" if array.size <= 8 else f"w{len(self._constants)}")
         if name not in self._constants:
