@@ -57,7 +57,8 @@ def describe(kind: type[Any], path: str = "") -> typing.Iterator[dict[str, Any]]
         if dataclasses.is_dataclass(hints[each.name]):
             yield from describe(typing.cast(type[Any], hints[each.name]), f"{path}{each.name}.")
             continue
-        default = each.default if each.default is not dataclasses.MISSING else each.default_factory()  # type: ignore[misc]
+        factory = each.default_factory
+        default = factory() if factory is not dataclasses.MISSING else each.default
         yield {
             "name": path + each.name,
             "default": str(default) if not isinstance(default, list) else ", ".join(default),

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from voice_needle.clock import RealClock, ScriptedClock
 from voice_needle.config import Config
 from voice_needle.events import RouteContext, Transcript, Utterance
 from voice_needle.tools import Toolset
+from voice_needle.trace import Trace
 from voice_needle.turn import Turn
 
 SENTENCES = (
@@ -111,7 +113,7 @@ def bench_stages(config: Config, tools: Toolset, limit: int = 10) -> dict[str, A
         transcribe.append((time.perf_counter() - started) * 1000)
         right += transcript.text == text
         sound_ms += utterance.duration_ms
-        route += [timed(lambda t=text: router.route(Transcript(t), tools, context)) for _ in range(5)]  # type: ignore[misc]
+        route += [timed(lambda t=text: router.route(Transcript(t), tools, context)) for _ in range(5)]
     recogniser.close()
     return {
         "loading_ms": {name: round(ms, 1) for name, ms in loading.items()},
@@ -204,13 +206,14 @@ async def _whole_path(config: Config, plugin: str, limit: int) -> dict[str, Any]
     return {**summary([turn.ms["response"] for turn in spoken]), "stages": stages}
 
 
-class Turns:
+class Turns(Trace):
     """A trace that keeps the turns themselves."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.all: list[Turn] = []
 
-    def write(self, turn: Turn, at: object) -> None:
+    def write(self, turn: Turn, at: datetime) -> None:
         self.all.append(turn)
 
 

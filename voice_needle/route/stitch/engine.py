@@ -66,6 +66,14 @@ class StitchRouter:
         """Encode the tools' schemas, or read their vectors from disk."""
         self._vectors(self._annotated(tools))
 
+    def similar(self, tools: Toolset, alike: float) -> list[tuple[str, str, float]]:
+        """Pairs of tools that the network can hardly tell apart: cosine of their schema vectors (0 to 1) of at least `alike`."""
+        held = self._cache.toolset(self._annotated(tools))
+        rows = held.vectors / np.maximum(np.linalg.norm(held.vectors, axis=1, keepdims=True), 1e-9)
+        names, cosine = list(tools), rows @ rows.T
+        pairs = [(names[i], names[j], float(cosine[i, j])) for i in range(len(names)) for j in range(i + 1, len(names))]
+        return sorted((pair for pair in pairs if pair[2] >= alike), key=lambda pair: -pair[2])
+
     def route(self, transcript: Transcript, tools: Toolset, context: RouteContext) -> Decision:
         """Decide; the gate behind it applies thresholds and confirmations."""
         started = time.perf_counter()
