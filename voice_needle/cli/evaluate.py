@@ -12,6 +12,8 @@ from rich.console import Console
 
 from voice_needle import config as configuration
 from voice_needle.cli.common import config_options, json_option, print_json, print_table
+from voice_needle.errors import ConfigError
+from voice_needle.tools import Toolset
 
 BASELINES = ("always-decline", "bm25")
 
@@ -92,15 +94,45 @@ def scenarios(plugins: tuple[str, ...], name: str, as_json: bool) -> None:
 
 
 @evaluate.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--limit", type=int, help="Only the first LIMIT recordings.")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--manifest",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The plugin whose tools are spoken to; one named like FOLDER by default.",
+)
+@click.option(
+    "--noise",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Mixed in at 24, 18, 12 and 6 dB; a *noise* file beside FOLDER by default.",
+)
 @click.option("--engine", metavar="NAME", default="sphinx", show_default=True)
 @json_option
-def speech(folder: Path, limit: int | None, engine: str, as_json: bool) -> None:
-    """Score the recogniser on real recordings in FOLDER, clean and in noise."""
-    from voice_needle.evaluation.speech import report_on
+def speech(folder: Path, manifest: Path | None, noise: Path | None, engine: str, as_json: bool) -> None:
+    """Score the recogniser on real recordings in FOLDER (with its labels.json), clean and in noise."""
+    from rich.progress import Progress
 
-    report = report_on(folder, engine=engine, limit=limit)
+    from voice_needle.assembly import make_recogniser, make_router
+    from voice_needle.dispatch.manifest import load_or_raise
+    from voice_needle.evaluation.speech import evaluate_speech
+
+    folder = folder.resolve()
+    found = manifest or Path(__file__).parents[1] / "evaluation" / "manifests" / folder.name
+    if not (found / "plugin.yaml").is_file():
+        raise ConfigError(f"There is no manifest for {folder.name}", fix="give the plugin's folder with --manifest")
+    background = noise or next(iter(sorted(folder.parent.glob("*noise*"))), None)
+    config = configuration.load()
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("Recordings")
+        report = evaluate_speech(
+            folder,
+            Toolset(load_or_raise(found).tools),
+            make_recogniser(config, engine),
+            make_router(config, "templates"),
+            noise=background,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
     print_json(report) if as_json else print_speech(report)
 
 
