@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import os
 import tempfile
@@ -27,7 +28,7 @@ from voice_needle.listen.echo import EchoCanceller
 from voice_needle.listen.endpoint import Endpointer
 from voice_needle.listen.engine import Source, Vad
 from voice_needle.route.engine import Router
-from voice_needle.secrets import Secrets
+from voice_needle.secrets import MaskSecrets, Secrets
 from voice_needle.settings_file import nearest
 from voice_needle.speak.engine import Voice
 from voice_needle.speak.sinks import NullSink, Sink
@@ -80,6 +81,8 @@ async def open_tooling(
     """
     registry = registry or open_registry(config)
     secrets = Secrets.load()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(MaskSecrets(secrets))
     ledger = Ledger.open(config.data_dir / "ledger.db", clock, mask=secrets.mask_deep)
     timers = TimerStore(config.data_dir / "timers.db", clock)
     room = config.route.room or None
@@ -239,6 +242,7 @@ async def open_assistant(
 
     Errors: those of every part; nothing stays open after one.
     """
+    from voice_needle import upkeep
     from voice_needle.assistant import Assistant, Parts
     from voice_needle.conversation import Conversation
     from voice_needle.listen.wake import make_wake
@@ -298,6 +302,11 @@ async def open_assistant(
         stack.push_async_callback(_stopped, ringing)
         for entry in tooling.dispatcher.recover():
             assistant.tell_of(entry)
+        if input_file is None:
+            for sentence in upkeep.at_start(tooling):
+                assistant.tell(sentence)
+            fresh = asyncio.ensure_future(upkeep.keep_fresh(tooling, recogniser, router, workers))
+            stack.push_async_callback(_stopped, fresh)
         yield assistant
 
 

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from voice_needle.audio import FRAME_MS, Samples, to_ms
-from voice_needle.barge_in import BargeIn, Verdict, has_floor
+from voice_needle.barge_in import BargeIn, Verdict, has_floor, second_reading
 from voice_needle.clock import Clock, ScriptedClock
 from voice_needle.config import Config
 from voice_needle.conversation import Answer, Conversation
@@ -114,12 +114,14 @@ class Assistant:
         self.workers, self.clock, self.wake = parts.workers, parts.clock, parts.wake
         self.trace = trace or Trace()
         self.emit = emit or (lambda event: None)
+        self.progress: Callable[[], None] = lambda: None  # called with every frame: a watchdog's food
         chosen = config.barge_in.mode
         self.barge_in = BargeIn(
             self.speaker, self.floor, config.barge_in, self.clock, self.emit,
             mode="full" if chosen == "auto" else chosen, echo=parts.echo,
         )  # fmt: skip
         self.duplex: echo_test.Verdict | None = None  # of the echo self-test, once it has run
+        self.tested = False  # it has run, or is not wanted
         if parts.echo is not None:
             self.speaker.add_tap(parts.echo.tap)
         self._turns = 0
@@ -139,8 +141,9 @@ class Assistant:
         silent_frames = 0
         try:
             frames = self.source.frames()
-            if self.config.barge_in.mode == "auto" and hasattr(self.source, "frame_time_s"):
+            if self.config.barge_in.mode == "auto" and self.parts.echo is not None:
                 await self._test_echo(frames)
+            self.tested = True
             async for frame in frames:
                 self.hear(frame)
                 if isinstance(self.clock, ScriptedClock):
@@ -203,6 +206,7 @@ class Assistant:
 
     def hear(self, frame: Samples) -> None:
         """The next (160,) frame of the microphone."""
+        self.progress()
         if not self._ear_open(frame):
             return
         time_s: float | None = getattr(self.source, "frame_time_s", None)
@@ -321,6 +325,11 @@ class Assistant:
         self._emit(SpeechEnded, turn, duration_ms=turn.speech_ms, silence_ms=silence_ms)
         try:
             transcript, decision = await self._understand(turn, hearing, utterance)
+            if self.floor() is not None:
+                transcript, decision = await second_reading(
+                    transcript, decision, hearing.words, self._decide_over_voice
+                )
+                turn.transcript, turn.decision = transcript, decision
             verdict = self.barge_in.words(transcript, decision, final=True)
             if verdict is Verdict.RESUME:
                 return
@@ -359,6 +368,9 @@ class Assistant:
         turn.ms["route"] = (time.perf_counter() - started) * 1000
         self._emit(Decided, turn, decision=decision, elapsed_ms=turn.ms["route"])
         return transcript, decision
+
+    async def _decide_over_voice(self, transcript: Transcript) -> Decision:
+        return await self.conversation.decide(transcript, self.speaker.speaking)
 
     def _interrupt(self, turn: Turn, verdict: Verdict) -> None:
         """Take the floor from `turn`: its speech stops, its calls end as their policies say."""
@@ -419,6 +431,10 @@ class Assistant:
         """A timer is due; it has rung when this returns."""
         self.emit(TimerRang(self._turns, self.clock.monotonic() * 1000, ring.label, ring.due))
         await self.announce(rung(ring))
+
+    def tell(self, text: str) -> None:
+        """`announce`, without waiting for it."""
+        self._spawn(self.announce(text))
 
     def tell_of(self, entry: Entry) -> None:
         """A call that a power cut left open: say so once, and never do it again by ourselves."""

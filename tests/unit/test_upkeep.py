@@ -1,0 +1,65 @@
+"""A plugin that is added while the assistant listens becomes heard and routed; a broken one disturbs nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from voice_needle.assembly import open_tooling
+from voice_needle.cli.scaffold import write_plugin
+from voice_needle.clock import RealClock
+from voice_needle.config import Config, Dispatch
+from voice_needle.dispatch.registry import Registry
+from voice_needle.tools import Toolset
+from voice_needle.upkeep import at_start, keep_fresh
+from voice_needle.workers import Workers
+
+
+class Student:
+    """Remembers what it was prepared for; stands for a recogniser and a router alike."""
+
+    def __init__(self) -> None:
+        self.taught: list[set[str]] = []
+        self.learnt = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def prepare(self, tools: Toolset) -> None:
+        self.taught.append(set(tools))
+        self._loop.call_soon_threadsafe(self.learnt.set)
+
+
+async def test_a_new_plugin_is_taught_to_both_models(tmp_path: Path):
+    folder = tmp_path / "tools"
+    write_plugin(folder / "pantry", "pantry")
+    registry = Registry([folder], cache=tmp_path / "cache")
+    workers = Workers()
+    async with open_tooling(Config(data_dir=tmp_path / "data"), RealClock(), registry=registry) as tooling:
+        assert at_start(tooling) == []
+        hears, decides = Student(), Student()
+        task = asyncio.ensure_future(keep_fresh(tooling, hears, decides, workers, every_s=0.01))  # type: ignore[arg-type]
+        write_plugin(folder / "cellar", "cellar")
+        await asyncio.wait_for(decides.learnt.wait(), 20)
+        assert hears.taught[-1] == {"pantry_note", "pantry_ask", "cellar_note", "cellar_ask"} == decides.taught[-1]
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    workers.close()
+
+
+async def test_what_is_broken_is_said_at_the_start(tmp_path: Path):
+    folder = tmp_path / "tools"
+    write_plugin(folder / "pantry", "pantry")
+    (folder / "attic").mkdir()
+    (folder / "attic" / "plugin.yaml").write_text("plugin: attic\ntols: {}\n")
+    registry = Registry([folder], cache=tmp_path / "cache")
+    config = Config(data_dir=tmp_path / "data", dispatch=Dispatch(plugins=["pantry", "attic"]))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "ledger.db").write_bytes(b"not a database" * 100)
+    async with open_tooling(config, RealClock(), registry=registry) as tooling:
+        said = at_start(tooling)
+        assert set(registry.offered()) == {"pantry_note", "pantry_ask"}
+    assert len(said) == 2
+    assert "journal was damaged" in said[0]
+    assert "plugin attic" in said[1]

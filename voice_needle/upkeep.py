@@ -1,0 +1,57 @@
+"""While the assistant listens: notice changed plugins and newly found devices, and teach both models the new words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from voice_needle.assembly import Tooling
+from voice_needle.errors import VoiceNeedleError
+from voice_needle.route.engine import Router
+from voice_needle.tools import Toolset
+from voice_needle.transcribe.engine import Recogniser
+from voice_needle.workers import Workers
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 30.0
+
+
+async def keep_fresh(
+    tooling: Tooling, recogniser: Recogniser, router: Router, workers: Workers, every_s: float = EVERY_S
+) -> None:
+    """Look every `every_s` seconds, until cancelled. A manifest with a mistake in it leaves the others as they were."""
+    known: Toolset = tooling.registry.offered()
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            if tooling.registry.changed():
+                for problem in await tooling.dispatcher.reload():
+                    log.warning("%s", problem)
+            await tooling.dispatcher.refresh()
+            offered = tooling.registry.offered()
+            if offered is not known and offered != known:
+                await workers.run("recogniser", recogniser.prepare, offered)
+                await workers.run("router", router.prepare, offered)
+                log.info("now offering %d tools", len(offered))
+            known = offered
+        except VoiceNeedleError as error:
+            log.warning("%s", error)
+
+
+def at_start(tooling: Tooling) -> list[str]:
+    """What the user must be told before anything else: damaged journals, plugins that cannot be used."""
+    said = []
+    if tooling.ledger.moved_aside is not None:
+        said.append("My journal was damaged. I put it aside and started a new one.")
+    if tooling.timers.moved_aside is not None:
+        said.append("My timers were damaged. I put them aside: please set them again.")
+    broken = sorted({problem.file.parent.name for problem in tooling.registry.problems})
+    if broken:
+        names = " and ".join(name.replace("_", " ") for name in broken)
+        said.append(
+            f"There is a mistake in the plugin {names}."
+            if len(broken) == 1
+            else f"There are mistakes in the plugins {names}."
+        )
+    return said
