@@ -38,7 +38,7 @@ from typing import Any, Protocol
 
 from voice_needle.assembly import Tooling, open_registry, open_tooling
 from voice_needle.clock import RealClock
-from voice_needle.config import Config
+from voice_needle.config import Config, Dispatch
 from voice_needle.conversation import Conversation, Phraser
 from voice_needle.dispatch import yaml_lines
 from voice_needle.errors import ConfigError
@@ -155,13 +155,18 @@ def load(folder: Path) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def open_stage(plugin: str, router: Router | None = None, others: Sequence[str] = ()) -> AsyncIterator[Stage]:
-    """A plugin with its real back end, an empty ledger and the templates router. others: plugins offered beside it."""
+async def open_stage(
+    plugin: str, router: Router | None = None, others: Sequence[str] = (), tools_dir: Path | None = None
+) -> AsyncIterator[Stage]:
+    """A plugin with its real back end, an empty ledger and the templates router.
+
+    others: plugins offered beside it. tools_dir: one more folder of plugins to find it in.
+    """
     from voice_needle.route import get_router
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        config = _config(Config(), data_dir=folder / "data")
+        config = _config(Config(), data_dir=folder / "data", dispatch=Dispatch(tools_dir=tools_dir))
         registry = open_registry(config, [plugin, *others])
         if plugin not in registry.plugins:
             raise ConfigError("\n".join(map(str, registry.problems)), fix="voice-needle tools check")
@@ -238,6 +243,12 @@ async def run_plugin(plugin: str, router: Router | None = None) -> list[Outcome]
     """Every scenario of a bundled or installed plugin. Errors: ConfigError."""
     async with open_stage(plugin, router) as stage:
         return [await run(stage, scenario) for scenario in load(stage.tooling.registry.plugins[plugin].folder)]
+
+
+async def run_folder(folder: Path, router: Router | None = None) -> list[Outcome]:
+    """Every scenario of the plugin in `folder`, wherever it lies. Errors: ConfigError."""
+    async with open_stage(folder.name, router, tools_dir=folder.parent) as stage:
+        return [await run(stage, scenario) for scenario in load(folder)]
 
 
 def table(outcomes: Sequence[Outcome]) -> dict[str, Any]:
