@@ -8,7 +8,8 @@ is the user's. Words that we are just saying ourselves, heard while much echo re
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -25,6 +26,7 @@ from voice_needle.turn import Turn, TurnState
 SILENT_FRAME: Samples = np.zeros(FRAME_SAMPLES, np.int16)
 EARLY_FRAMES = 2  # of speech: enough to duck, not enough to begin an utterance
 EARLY_MS = 300.0  # without an utterance by then, it was nothing
+VOICED_FRAMES = 6  # with a pitch: words have them, a cough or a door has not
 CLEAN_DB = 20.0  # echo removed: so much, and words that we are saying may still be the user's
 
 
@@ -74,6 +76,8 @@ class BargeIn:
         self._paused = False
         self._speech = 0  # frames of speech in a row, while we speak
         self._begun = False  # an utterance runs
+        self._pitch = Pitch()
+        self._voiced = 0  # frames with a pitch since it became loud
 
     def listen(self, frame: Samples, vad: Vad, time_s: float | None = None) -> tuple[Samples, float]:
         """The frame as the rest may hear it, and the probability that the user speaks in it. time_s: when it was heard."""
@@ -84,6 +88,11 @@ class BargeIn:
             probability = probability if cleaned.person else 0.0
         else:
             probability = vad.speech_probability(frame)
+        voiced = self._pitch.feed(frame)
+        if probability >= 0.5:
+            self._voiced += voiced
+        elif not self._begun:
+            self._voiced = 0
         if not self.voice.speaking:
             self._speech = 0
             return frame, probability
@@ -116,8 +125,9 @@ class BargeIn:
         if not final:
             self._partial(transcript, decision)
             return Verdict.NONE
-        verdict = judge(transcript, decision)
-        if verdict is not Verdict.RESUME and self._is_ours(transcript.text):
+        verdict, voiced = judge(transcript, decision), self._voiced
+        self._voiced = 0
+        if verdict is not Verdict.RESUME and (self._is_ours(transcript.text) or self._toneless(voiced)):
             verdict = Verdict.RESUME
             self._mistaken()
         if self.mode == "stop-word" and self.voice.speaking and verdict not in (Verdict.STOP, Verdict.CANCEL):
@@ -137,7 +147,7 @@ class BargeIn:
         """Silence, for now, as soon as the words may be meant for us: they begin a request, or are one already."""
         if self.mode != "full" or self._paused or self._ducked_at is None or transcript.refused or not transcript.text:
             return
-        if decision.act is DialogueAct.BACKCHANNEL or self._is_ours(transcript.text):
+        if decision.act is DialogueAct.BACKCHANNEL or self._is_ours(transcript.text) or self._toneless(self._voiced):
             return
         if judge(transcript, decision) is not Verdict.RESUME or not decision.complete:
             self.voice.pause()
@@ -148,6 +158,10 @@ class BargeIn:
         if not self.voice.speaking or not self.saying or (self.echo is not None and self.echo.removed_db >= CLEAN_DB):
             return False
         return self.echo is not None and _within(_words(text), _words(self.saying))
+
+    def _toneless(self, voiced: int) -> bool:
+        """Whether what was heard over our voice cannot be words, whatever the recogniser made of it."""
+        return self.echo is not None and self.voice.speaking and voiced < VOICED_FRAMES
 
     def _mistaken(self) -> None:
         if self.echo is not None and self.voice.speaking:
@@ -186,6 +200,53 @@ class BargeIn:
     def _tell(self, kind: type[Ducked] | type[Resumed]) -> None:
         turn = self.floor()
         self.emit(kind(turn.number if turn else 0, self.clock.monotonic() * 1000))
+
+
+class Pitch:
+    """Whether a frame has a pitch of 80 to 400 Hz: the peak of its normalised autocorrelation over the last 40 ms."""
+
+    _SIZE, _LOW, _HIGH = 640, 40, 200
+    _CLEAR = 0.5
+
+    def __init__(self) -> None:
+        self._samples = np.zeros(self._SIZE, np.float32)
+
+    def feed(self, frame: Samples) -> bool:
+        self._samples[:-FRAME_SAMPLES] = self._samples[FRAME_SAMPLES:]
+        self._samples[-FRAME_SAMPLES:] = frame
+        power = np.abs(np.fft.rfft(self._samples - self._samples.mean(), 2 * self._SIZE)) ** 2
+        lags = np.fft.irfft(power)[: self._HIGH]
+        fading = 1.0 - np.arange(self._LOW, self._HIGH) / self._SIZE  # fewer samples overlap at longer lags
+        return bool(lags[0] > 0 and np.max(lags[self._LOW :] / fading) > self._CLEAR * lags[0])
+
+
+Decide = Callable[[Transcript], Awaitable[Decision]]
+_OBJECTING = frozenset(["no", "nope", "sorry", "wait", "actually", "oops", "i"])
+
+
+async def second_reading(
+    transcript: Transcript, decision: Decision, partial: str, decide: Decide
+) -> tuple[Transcript, Decision]:
+    """What was said over our voice, read again in the light of that: people stop and correct us much more than chance has it.
+
+    A "stop" that the recogniser was not sure of counts when the partial words said so, too. Words that object ("no ...") without
+    being a correction are one when another reading of them is. partial: the last words before the final ones.
+    """
+    others = [text for text in (partial, *transcript.alternatives) if text and text != transcript.text]
+    if transcript.refused:
+        if not transcript.text or not partial:
+            return transcript, decision
+        clear = replace(transcript, refused="")
+        acts = [(await decide(each)).act for each in (clear, Transcript(partial))]
+        if acts[0] in (DialogueAct.STOP, DialogueAct.CANCEL) and acts[1] in (DialogueAct.STOP, DialogueAct.CANCEL):
+            return clear, await decide(clear)
+        return transcript, decision
+    if decision.act is None and transcript.text.split(" ", 1)[0] in _OBJECTING:
+        for text in others:
+            again = await decide(replace(transcript, text=text, words=()))
+            if again.act is DialogueAct.CORRECT and again.outcome is Outcome.ACT:
+                return replace(transcript, text=text, words=()), again
+    return transcript, decision
 
 
 def judge(transcript: Transcript, decision: Decision) -> Verdict:

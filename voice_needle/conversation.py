@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from voice_needle.clock import Clock
+from voice_needle.disfluency import mended
 from voice_needle.dispatch.runner import Cancelled, Dispatcher
 from voice_needle.errors import VoiceNeedleError
 from voice_needle.events import (
@@ -29,6 +30,7 @@ from voice_needle.events import (
     Transcript,
 )
 from voice_needle.route.engine import Router
+from voice_needle.route.guards import REFUSALS
 from voice_needle.tools import Toolset
 from voice_needle.turn import Memory, Turn, TurnState
 from voice_needle.workers import Workers
@@ -104,7 +106,24 @@ class Conversation:
         both = self._both(transcript.text)
         if both is not None:
             return both
-        return await self.workers.run("router", self.router.route, transcript, self.tools(), context)
+        return await self.workers.run("router", self._route, transcript, self.tools(), context)
+
+    def _route(self, transcript: Transcript, tools: Toolset, context: RouteContext) -> Decision:
+        """In the router's thread: the words as they are; where they are no request, as somebody who stumbles means them."""
+        decision = self.router.route(transcript, tools, context)
+        if decision.act is not None or decision.outcome not in (Outcome.DECLINE, Outcome.ASK):
+            return decision
+        if decision.reason in REFUSALS or decision.reason == "answer":
+            return decision
+
+        def route(text: str, before: tuple[Call, ...]) -> Decision:
+            if not text:
+                return Decision()
+            read = replace(transcript, text=text, words=())
+            return self.router.route(read, tools, replace(context, last_calls=before or context.last_calls))
+
+        found = mended(transcript.text, route)
+        return decision if found is None else replace(found, reason=f"{found.reason}, mended")
 
     async def respond(self, turn: Turn, transcript: Transcript, decision: Decision | None = None) -> Answer:
         """One turn from words to an answer. decision: one already made for the same words.
@@ -155,7 +174,7 @@ class Conversation:
                 return self._confirm(decision.calls)
             case Outcome.ASK if decision.question is not None:
                 return self._ask(decision.question, decision.calls)
-        return Answer("Sorry, I can't do that." if self.decline_aloud else "", tone="declined")
+        return Answer("Sorry, I can't do that." if self.decline_aloud else "", tone="error")
 
     def _confirm(self, calls: tuple[Call, ...]) -> Answer:
         until = self.clock.monotonic() + self.question_timeout_s

@@ -325,6 +325,11 @@ class Dispatcher:
         await self._hosts.sync()
         return problems
 
+    async def settled(self) -> None:
+        """Return when everything that was begun has ended and is written down."""
+        while self._chains or self._writing:
+            await asyncio.wait([*self._chains, *self._writing])
+
     async def close(self) -> None:
         """Wait for what is running (its own time limit ends it), then tear the plugins down and close the ledger."""
         if self._chains:
