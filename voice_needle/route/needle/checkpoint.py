@@ -106,7 +106,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise ModelMissing(f"The Needle checkpoint {path} cannot be read: {problem.strerror}.", fix=FIX) from problem
     try:
         tree, config = _from_safetensors(data) if path.suffix == ".safetensors" else _from_pickle(data)
-        tensors = {name: np.ascontiguousarray(value, np.float32) for name, value in _canonical(tree).items()}
+        tensors = {name: np.asarray(value, np.float32, order="C") for name, value in _canonical(tree).items()}
         shape = _shape_of(tensors, config)
     except (pickle.UnpicklingError, ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError,
             ImportError, struct.error) as problem:  # fmt: skip
