@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import http.client
 import os
 import shutil
 import tarfile
@@ -177,14 +178,11 @@ def _append(name: str, file: RemoteFile, source: Source, part: Path, have: int, 
         while True:
             try:
                 chunk = stream.read(CHUNK_BYTES)
-            except (OSError, EOFError, ValueError) as error:  # http.client.IncompleteRead keeps what it has in .partial
-                raise _Interrupted(str(error)) from error
-            except Exception as error:
-                chunk = getattr(error, "partial", None)
-                if chunk is None:
-                    raise
-                out.write(chunk)
+            except http.client.IncompleteRead as error:
+                out.write(error.partial)
                 raise _Interrupted("the connection was cut") from error
+            except (OSError, EOFError, ValueError) as error:
+                raise _Interrupted(str(error)) from error
             if not chunk:
                 return
             out.write(chunk)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -24,6 +25,7 @@ class Workers:
     def __init__(self) -> None:
         self._pools: dict[str, ThreadPoolExecutor] = {}
         self._busy = 0
+        self._moved_s = 0.0  # when something last began after idleness, or ended
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -55,12 +57,20 @@ class Workers:
         finally:
             self._begin()
 
+    @property
+    def stuck_s(self) -> float:
+        """For how long something has been at work without anything coming to an end. Real time: for a watchdog."""
+        return time.monotonic() - self._moved_s if self._busy else 0.0
+
     def _begin(self) -> None:
+        if self._busy == 0:
+            self._moved_s = time.monotonic()
         self._busy += 1
         self._idle.clear()
 
     def _end(self) -> None:
         self._busy -= 1
+        self._moved_s = time.monotonic()
         if self._busy == 0:
             self._idle.set()
 
