@@ -50,6 +50,7 @@ def run(
     """Listen, understand, act, answer. With --json, one trace line a turn on standard output."""
     from voice_needle.assembly import open_assistant, open_registry
     from voice_needle.trace import Trace
+    from voice_needle.watchdog import watched
 
     config = configuration.load(config_file, profile)
     registry = open_registry(config, plugins or None)
@@ -70,7 +71,8 @@ def run(
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
             if input_file is None:
                 click.echo("Listening. Speak; Ctrl-C ends.", err=True)
-            await task
+            async with watched(assistant):
+                await task
 
     try:
         asyncio.run(listen())
