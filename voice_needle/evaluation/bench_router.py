@@ -1,18 +1,15 @@
 """The embedded router's cost on one core, beside Needle v1's own graph on the same prompts in the same run.
 
 Needle's weights cannot be shipped, so its graph runs with generated ones of the published shapes: the arithmetic is the same,
-what it answers is not. Its tokenizer comes with its weights; the number of tokens is taken from ours over the same text.
+what it answers is not. Its tokenizer comes with its weights; the number of tokens is estimated (see route/needle/bench.py).
 """
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,10 +19,9 @@ from voice_needle.config import Config
 from voice_needle.errors import VoiceNeedleError
 from voice_needle.evaluation.bench import summary
 from voice_needle.events import Call, RouteContext, Transcript
-from voice_needle.tools import Tool, Toolset
+from voice_needle.tools import Toolset
 
 COUNTS = (10, 20, 40, 60)
-NEEDLE_CONTEXT = 1024  # tokens of its encoder
 
 
 def bench_routers(config: Config, *, quick: bool = False) -> dict[str, Any]:
@@ -46,7 +42,7 @@ def bench_routers(config: Config, *, quick: bool = False) -> dict[str, Any]:
             router.route(Transcript(text), tools, context)
             times[count].append((time.perf_counter() - started) * 1000)
     stitch = {str(count): summary(found) for count, found in times.items()}
-    needle = _needle(router, offered, requests[: 3 if quick else 10])
+    needle = _needle(offered, requests[: 3 if quick else 10])
     ten = stitch["10"]["p50"]
     report = {
         "threads": 1,
@@ -86,48 +82,24 @@ def _around(offered: Toolset, name: str, count: int) -> Toolset:
     return Toolset([offered[name], *(others[index] for index in sorted(chosen))])
 
 
-def _needle(router: Any, offered: Toolset, requests: Sequence[tuple[str, Call]]) -> dict[str, Any]:
+def _needle(offered: Toolset, requests: Sequence[tuple[str, Call]]) -> dict[str, Any]:
     """Encoder pass over query and tools, then one cached decoder pass for each token of the right answer."""
     try:
-        from voice_needle.route.needle.checkpoint import generated
-        from voice_needle.route.needle.decoder import cached_model
+        from voice_needle.route.needle.bench import NeedleGraph
 
-        with tempfile.TemporaryDirectory() as scratch:
-            model = cached_model(generated(), Path(scratch), threads=1)
-            times, prompts, answers = [], [], []
-            for text, call in requests:
-                schemas = [_flat(tool) for tool in _around(offered, call.tool, 10).values()]
-                prompt = min(NEEDLE_CONTEXT, _tokens(router, [text, json.dumps(schemas, separators=(",", ":"))]))
-                answer = _tokens(router, [json.dumps([{"name": call.tool, "arguments": call.arguments}], default=str)])
-                started = time.perf_counter()
-                encoded, state = model.encode(list(np.arange(prompt) % 8000 + 262)), model.fresh()
-                for step in range(answer):
-                    model.logits([step + 262], encoded, state)
-                times.append((time.perf_counter() - started) * 1000)
-                prompts.append(prompt)
-                answers.append(answer)
+        graph = NeedleGraph(threads=1)
+        costs = [
+            graph.cost(text, _around(offered, call.tool, 10), [{"name": call.tool, "arguments": dict(call.arguments)}])
+            for text, call in requests
+        ]
     except (ImportError, VoiceNeedleError) as error:
         return {"error": str(error)}
     return {
-        **summary(times),
-        "prompt_tokens_p50": int(np.median(prompts)),
-        "answer_tokens_p50": int(np.median(answers)),
+        **summary([cost.total_ms for cost in costs]),
+        "prompt_tokens_p50": int(np.median([cost.prompt_ids for cost in costs])),
+        "answer_tokens_p50": int(np.median([cost.steps for cost in costs])),
         "weights": "generated int8",
     }
-
-
-def _flat(tool: Tool) -> dict[str, Any]:
-    """The flat form that Needle v1 was trained on, without our annotations."""
-    kept = ("type", "description", "enum")
-    parameters = {
-        name: {key: schema[key] for key in kept if key in schema} | {"required": name in tool.required}
-        for name, schema in tool.properties.items()
-    }
-    return {"name": tool.name, "description": tool.description, "parameters": parameters}
-
-
-def _tokens(router: Any, texts: list[str]) -> int:
-    return sum(len(ids) for ids in router.network.pieces.schema_ids(texts, limit=NEEDLE_CONTEXT))
 
 
 def _memory() -> float:
