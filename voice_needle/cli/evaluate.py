@@ -57,6 +57,38 @@ def router(
         Console().print(table(reports, file))
 
 
+@evaluate.command("needle-environments")
+@click.option("--router", "name", metavar="NAME", default="stitch", show_default=True, help="stitch, needle, bm25, ...")
+@click.option(
+    "--wheel", metavar="PATH", type=click.Path(path_type=Path), help="cactus-needle 3.2.8, where it is not installed."
+)
+@click.option("--baselines", is_flag=True, help="Run always-decline and BM25 beside it (with --json a list).")
+@config_options
+@json_option
+def needle_environments(
+    name: str, wheel: Path | None, baselines: bool, config_file: Path | None, profile: str | None, as_json: bool
+) -> None:
+    """Run the acceptance suites that ship with Cactus Compute's Needle: six environments of 32 requests."""
+    from voice_needle.assembly import make_router
+    from voice_needle.evaluation.environments import evaluate_environments, table
+
+    config = configuration.load(config_file, profile)
+    config = replace(config, route=replace(config.route, threads=1))
+    names = (name, *(each for each in BASELINES if baselines and each != name))
+    reports = [evaluate_environments(make_router(config, each), wheel) for each in names]
+    if as_json:
+        print_json(reports if baselines else reports[0])
+        return
+    for report in reports:
+        Console().print(table(report))
+    for environment, result in reports[0]["environments"].items():
+        for failure in result["failures"]:
+            click.secho(f"{environment}: {failure['query']}", fg="red" if failure["critical"] else "yellow")
+            click.echo(
+                f"  wanted {failure['want']}\n  got    {failure['got']} ({failure['outcome']}: {failure['reason']})"
+            )
+
+
 @evaluate.command()
 @click.argument("plugins", nargs=-1)
 @click.option("--router", "name", metavar="NAME", default="templates", show_default=True)
