@@ -26,6 +26,8 @@ _UNSURE = 0.5
 _DANGLING = frozenset(words_in("and then the a an to in on at for with of or my into from by set turn please as"))
 _MAX_WORDS = 60
 
+_SMALL = frozenset(["the", "a", "an", "my", "our", "it", "its", "this", "that", "these", "those", "i", "we", "you", "he", "she", "they", "there", "here", "and", "so", "well"])
+
 
 @dataclass(frozen=True)
 class Clause:
@@ -167,7 +169,8 @@ class _Sentence:
         reader = SlotReader(words, self._tools, self._context, unknown=unknown, memo=self._memo)
         fits, unfinished = self._graph.fits(words, reader)
         self.unfinished |= unfinished and words == self._all[-len(words) :]
-        clauses = sorted((self._clause(fit, words) for fit in fits), key=lambda clause: clause.rank)
+        found = (self._clause(fit, words) for fit in fits)
+        clauses = sorted((each for each in found if not _chatter(each)), key=lambda clause: clause.rank)
         if not clauses:
             return None
         first = clauses[0]
@@ -208,6 +211,16 @@ class _Sentence:
         )
         spans = tuple((c.start, c.end) for c in fit.captures)
         return Clause(tuple(calls), question, rank, words, spans, swallows)
+
+
+def _chatter(clause: Clause) -> bool:
+    """Whether an unknown name is all that speaks for the request: it opens the sentence, or only small words come before it.
+
+    "Pick five flugelhorns" is worth a question; "hello there" and "the kitchen is too dark" fit a sentence that begins with a slot.
+    """
+    if clause.question is None or clause.question.kind != "unknown_value":
+        return False
+    return clause.words[0] in _SMALL or any(start == 0 for start, _ in clause.spans)
 
 
 def _each(captures: Sequence[Capture]) -> Iterator[list[Capture]]:
