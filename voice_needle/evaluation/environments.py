@@ -30,7 +30,7 @@ from voice_needle.evaluation.metrics import wilson
 from voice_needle.evaluation.router import NOW
 from voice_needle.events import Call, Outcome, RouteContext, Transcript
 from voice_needle.route.engine import Router
-from voice_needle.tools import Tool, Toolset
+from voice_needle.tools import Toolset
 
 NAMES = ("data_capture", "kitchen_appliance", "media_player", "productivity", "smart_home", "wearable")
 PACKAGE = "cactus-needle==3.2.8"

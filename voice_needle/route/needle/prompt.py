@@ -44,10 +44,9 @@ def flat_schema(tool: Tool, name: str) -> dict[str, Any]:
     for key, schema in tool.properties.items():
         given = resolved(schema) if isinstance(schema, Mapping) else {}
         kind = type_of(given)
-        entry: dict[str, Any] = {
-            "type": "array" if kind in LIST_TYPES else _TYPES.get(kind, kind),
-            "description": _described(given),
-        }
+        entry: dict[str, Any] = {"type": "array" if kind in LIST_TYPES else _TYPES.get(kind, kind)}
+        if told := _described(given):
+            entry["description"] = told
         if key in tool.required:
             entry["required"] = True
         parameters[key] = entry

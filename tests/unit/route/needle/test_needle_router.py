@@ -68,7 +68,7 @@ def test_tools_are_written_in_the_models_own_flat_form():
         "description": "Turn a light on or off.",
         "parameters": {
             "room": {"type": "string", "description": "Which room. One of: kitchen, living_room", "required": True},
-            "level": {"type": "integer", "description": ""},
+            "level": {"type": "integer"},
         },
     }
 
