@@ -26,7 +26,7 @@ def emulator(folder: Path) -> Iterator[str]:
     """ELM327-emulator with its car scenario. Yields its serial port."""
     batch = folder / "elm.txt"
     with subprocess.Popen(
-        [sys.executable, "-m", "elm", "-b", str(batch), "-s", "car"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "elm", "-b", str(batch), "-s", "car"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=batch.parent,
     ) as process:  # fmt: skip
         try:
             until = time.monotonic() + 20

@@ -19,7 +19,7 @@ class Warehouse:
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "stock.db"
-        self.settings: Mapping[str, Any] = {"database": f"sqlite:///{self.file}", "patience_s": 0.3, "sample": True}
+        self.settings: Mapping[str, Any] = {"database": f"sqlite:///{self.file}", "patience_s": 1.0, "sample": True}
         self._engine: Engine = create_engine(f"sqlite:///{self.file}")
         self._lock: sqlite3.Connection | None = None
 
