@@ -331,8 +331,8 @@ class Assistant:
                 )
                 turn.transcript, turn.decision = transcript, decision
             verdict = self.barge_in.words(transcript, decision, final=True)
-            if verdict is Verdict.RESUME:
-                return
+            if verdict is Verdict.RESUME or (transcript.refused and self.wake.name == "off"):
+                return  # with the ear always open, a tone for all that is said in the room would be one too many
             if verdict is not Verdict.NONE and self.current is not None:
                 self._interrupt(self.current, verdict)
             self.current = turn
