@@ -28,7 +28,7 @@ REFUSALS = ("negated", "hypothetical", "reported", "conditional", "past", "quest
 
 _SUBJECT = r"(?:i|we|he|she|they|it|you|there|that|this|these|those|somebody|someone|everybody|everyone|nobody|anybody)"
 _SAYING = (
-    r"(?:said|says|saying|told|tells|telling|asked|asks|wrote|writes|goes|shouted|shouts|shouting|yelled|whispered|wanted me|"
+    r"(?:said|says|saying|told|tells|telling|asked|asks|wrote|writes|goes(?! (?:off|on|up|down|out|in|to|by|at|with)\b)|shouted|shouts|shouting|yelled|whispered|wanted me|"
     r"wanted us|wants me to|wants us to|reminded|promised|offered|suggested|insisted|begged|ordered (?:me|us|him|her)|claims|claimed)"
 )
 _NEGATION = re.compile(
@@ -54,10 +54,10 @@ _HYPOTHETICAL = re.compile(
 _CONDITION = re.compile(
     r"\b(?:if|unless|whenever|as soon as|every time|each time|in case|provided (?:that|nobody|no one|you|i|the|it|we|he|she|they|there)|providing|the moment|the next time|next time|"
     r"as long as|only when|on condition)\b"
-    r"|\b(?:when|once|after|before|until|till|while) (?:the|my|our|his|her|their|your|i|i'm|you|you're|he|he's|she|she's|it|it's|we|"
+    r"|\b(?:when|once|after|before|until|till) (?:the|my|our|his|her|their|your|i|i'm|you|you're|he|he's|she|she's|it|it's|we|"
     r"they|they're|somebody|someone|everybody|everyone|nobody|anybody|anyone|there|that|this|all)\b"
     r"|^(?:when|once|after|before|until) (?!(?:is|are|was|were|will|do|does|did|should|can|could|would|has|have|am|shall|'s)\b)[^ ]+ (?:[^ ]+ )"
-    r"|^should (?:the|my|it|anyone|anybody|there)\b"
+    r"|^should (?:the|my|it|anyone|anybody|there)\b|^while\b"  # "pause while I take this call" is a request
 )
 _COURTESY = re.compile(
     r"\b(?:tell|let|show|ask|check|see|know|find out|verify|determine)(?: me| us)?(?: know)? (?:if|whether)\b|"
@@ -83,7 +83,7 @@ _STATEMENT = re.compile(
     r"|^(?:my|his|her|their|our) [^ ]+ (?:is|are|was|were|has|had|does|did|can|could|will|would|always|never|keeps|likes|loves|hates)\b"
 )
 _THEN_ASKS = re.compile(
-    r".\b(?:(?:can|could|would|will) you|please)\b"
+    r".\b(?:(?:can|could|would|will) you|please)\b|. (?:log|save|record|note|add|track|remember|write) (?:it|that|this)(?: down)?$"
 )  # "it's too bright in here can you dim the light"
 _SUPPOSING = re.compile(
     r"^(?:what (?:would|might|if)|how would|imagine|suppose|supposing|assuming)\b"
@@ -162,6 +162,20 @@ def _spans(words: Sequence[str], calls: Sequence[Call], tools: Mapping[str, Tool
     return found
 
 
+_CARRIERS = frozenset(words_in("that which saying say says reading reads"))
+_SENDING = frozenset(
+    words_in(
+        "reply answer respond send text message email write save make create take leave add post note put record set print"
+    )
+)
+
+
+def _sends(words: Sequence[str]) -> bool:
+    """Whether the words ask to write or send something: "leave a note that says", but not "my sister says"."""
+    bare = strip_polite(tuple(words))
+    return any(word in _SENDING and (at == 0 or bare[at - 1] in ("and", "then")) for at, word in enumerate(bare))
+
+
 def _around(words: Sequence[str], calls: Sequence[Call], tools: Mapping[str, Tool]) -> list[str]:
     """`words` with each open value that does not begin the sentence as one neutral word."""
     hidden = [span for span in _spans(words, calls, tools) if span[0] > 0]
@@ -169,6 +183,8 @@ def _around(words: Sequence[str], calls: Sequence[Call], tools: Mapping[str, Too
     for at, word in enumerate(words):
         if any(start <= at < end for start, end in hidden):
             if any(at == start for start, _ in hidden):
+                while len(out) > 1 and out[-1] in _CARRIERS and _sends(out):  # it names the value; nobody spoke
+                    out.pop()
                 out.append("something")
             continue
         out.append(word)

@@ -92,3 +92,30 @@ def test_a_bare_schema_is_judged_by_its_verb_and_a_plugin_by_its_policy() -> Non
     assert not tells_only(Tool("set_alarm", "Set an alarm."))
     assert not tells_only(Tool("get_weather", "Get the weather.", plugin="weather"))
     assert tells_only(Tool("x", "Does it.", plugin="x", policy=Policy(changes_state=False)))
+
+
+def test_what_a_message_says_is_a_value_and_nobodys_report() -> None:
+    call = Call("list_add", {"item": "the boat is green"}, {"item": "the boat is green"})
+    for text in ("add a note that says the boat is green", "add a note saying the boat is green"):
+        assert _decide(text, call).calls == (call,)
+    light = Call("light_switch", {"room": "hall", "state": "on"})
+    for text in ("a note that says turn on the hall light", "my sister keeps saying turn on the hall light"):
+        assert _decide(text, light).reason == "reported"
+    quoted = Call("list_add", {"item": "buy milk"}, {"item": "buy milk"})
+    for text in ("my sister says buy milk", "my sister keeps saying buy milk", "i got a text saying buy milk"):
+        assert _decide(text, quoted).reason == "reported"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("set an alarm that goes off at nine", ""),
+        ("and then she goes turn on the light", "reported"),
+        ("pause the music while i take this call", ""),
+        ("while the door is open turn on the light", "conditional"),
+        ("i drank a glass of water log it", ""),
+        ("i drank a glass of water", "statement"),
+    ],
+)
+def test_words_that_only_look_like_a_frame(text: str, expected: str) -> None:
+    assert refusal(tokenize(text)) == expected
