@@ -102,8 +102,8 @@ class Vocabulary:
 
 
 def sound_of(text: str) -> str:
-    """Metaphone of each word, joined without spaces: where a name is cut into words is not heard."""
-    return "".join(jellyfish.metaphone(word) for word in text.split())
+    """Metaphone of each word, joined without spaces: where a name is cut into words is not heard, nor is y after a vowel."""
+    return "".join(jellyfish.metaphone(word).replace("Y", "") for word in text.split())
 
 
 def likeness(heard: str, sound: str, name: Name) -> float:
