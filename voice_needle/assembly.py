@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voice_needle.audio import Samples
+from voice_needle.budget import check_budget
 from voice_needle.clock import Clock, RealClock
 from voice_needle.config import Config, Listen
 from voice_needle.dispatch.hosts import Hosts
@@ -240,7 +241,7 @@ async def open_assistant(
 ) -> AsyncIterator[Assistant]:
     """The whole assistant, ready to `run`. On a scripted clock the tools still live in real time: their devices are real.
 
-    Errors: those of every part; nothing stays open after one.
+    Errors: those of every part, and BudgetError for a choice that the board cannot carry; nothing stays open after one.
     """
     from voice_needle import upkeep
     from voice_needle.assistant import Assistant, Parts
@@ -249,6 +250,8 @@ async def open_assistant(
     from voice_needle.speak.phrasing import Phrasebook
     from voice_needle.speak.speaker import Speaker
 
+    registry = registry or open_registry(config)
+    check_budget(config, len(registry.plugins))
     workers = Workers()
     async with AsyncExitStack() as stack:
         stack.callback(workers.close)
