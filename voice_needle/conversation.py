@@ -318,15 +318,27 @@ class Conversation:
 
     async def _take_back(self, turn: Turn, number: int | None) -> Answer:
         """The last call, or the one with this ledger number. A yes was said where one is needed."""
-        turn.state = TurnState.ACTING
-        with self.workers.busy():
-            result = await self.dispatcher.undo(
-                turn.scope, number=number, confirmed=number is not None, heard=self._heard(turn)
-            )
-        turn.results.append(result)
-        if result.ok:
-            self.memory.last_calls, self._last_results = (), ()
+        result = await self._undone(turn, number, confirmed=number is not None)
         return Answer(self.phraser.undone(result, self.tools()), tone="" if result.ok else "error")
+
+    async def _undone(self, turn: Turn, number: int | None, *, confirmed: bool) -> ToolResult:
+        """Taken back, and remembered so even when the turn is cancelled meanwhile: the next correction must know."""
+        turn.state = TurnState.ACTING
+
+        async def undo() -> Sequence[ToolResult]:
+            with self.workers.busy():
+                result = await self.dispatcher.undo(
+                    turn.scope, number=number, confirmed=confirmed, heard=self._heard(turn)
+                )
+            turn.results.append(result)
+            if result.ok:
+                self._last_results = ()
+                if turn.decision is None or turn.decision.act is not DialogueAct.CORRECT:
+                    self.memory.last_calls = ()
+            return [result]
+
+        self._execution = asyncio.ensure_future(undo())
+        return (await asyncio.shield(self._execution))[0]
 
     async def _amend(self, turn: Turn, decision: Decision) -> Answer:
         """ "No, the kitchen": take the last call back where that is possible, and do the corrected one."""
@@ -343,10 +355,7 @@ class Conversation:
         _, call = self.dispatcher.undoable(previous.ledger_id) if previous.ledger_id is not None else (None, None)
         if call is None:
             return self._confirm(decision.calls)
-        turn.state = TurnState.ACTING
-        with self.workers.busy():
-            undone = await self.dispatcher.undo(turn.scope, number=previous.ledger_id, heard=self._heard(turn))
-        turn.results.append(undone)
+        undone = await self._undone(turn, previous.ledger_id, confirmed=False)
         turn.scope.check()
         if not undone.ok:
             return Answer(self.phraser.undone(undone, self.tools()), tone="error")

@@ -173,7 +173,7 @@ class Bench:
         hosts.world = self.world
         self.dispatcher = Dispatcher(self.registry, self.ledger, hosts, self.clock, self.events.append)
 
-    async def until(self, done: Any, at_most_s: float = 60.0) -> None:
+    async def until(self, done: Any, at_most_s: float = 300.0) -> None:
         end = self.clock.monotonic() + at_most_s
         while not done() and self.clock.monotonic() < end:
             with contextlib.suppress(TimeoutError):  # a retry waits for the clock while its turn counts as busy

@@ -108,6 +108,7 @@ class Dispatcher:
         self._thresholds = thresholds or Thresholds()
         self._undo_window = timedelta(seconds=undo_window_s)
         self._jobs: list[_Job] = []
+        self._taken_back: set[int] = set()  # entries that are being undone, or were
         self._chains: set[asyncio.Task[list[ToolResult]]] = set()
         self._writing: set[asyncio.Task[None]] = set()
 
@@ -285,6 +286,8 @@ class Dispatcher:
             entry = self._ledger.last_done(self._clock.now() - self._undo_window)
         if entry is None or entry.undo is None or entry.undo.tool not in self._registry.toolset():
             return entry, None
+        if entry.id in self._taken_back:
+            return entry, None
         return entry, entry.undo
 
     async def undo(
@@ -299,8 +302,17 @@ class Dispatcher:
             return ToolResult(Call("undo"), Status.NOT_FOUND, error="There is nothing to undo.")
         if call is None:
             return ToolResult(entry.call, Status.REFUSED, error="I cannot take that back.", ledger_id=entry.id)
+        self._taken_back.add(entry.id)  # before anything is awaited: two corrections at once take it back once
         job = _Job(call, scope or NoTurn(), heard, self._room, undoes=entry.id)
-        return (await self._shielded([job], 1.0, confirmed))[0]
+        return await asyncio.shield(asyncio.ensure_future(self._take_back(entry.id, job, confirmed)))
+
+    async def _take_back(self, number: int, job: _Job, confirmed: bool) -> ToolResult:
+        result = (await self._shielded([job], 1.0, confirmed))[0]
+        if result.status in (Status.REFUSED, Status.UNREACHABLE, Status.FAILED) or (
+            result.status is Status.CANCELLED and not result.values.get("may_have_happened")
+        ):
+            self._taken_back.discard(number)  # nothing happened: it may be tried again
+        return result
 
     # --- life ---
 
