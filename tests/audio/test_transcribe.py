@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import voice_needle
 from voice_needle.audio import Samples, to_ms
 from voice_needle.dispatch.manifest import load_or_raise
 from voice_needle.errors import EngineFailed
@@ -22,7 +23,7 @@ import itertools
 
 from voices import FLITE_VOICES, mix, pink_noise, speak
 
-BARISTA = Toolset(load_or_raise(Path(__file__).parents[1] / "data" / "barista").tools)
+BARISTA = Toolset(load_or_raise(Path(voice_needle.__file__).parent / "evaluation" / "manifests" / "barista").tools)
 ORDERS = (
     "can i have a large iced mocha with a lot of skim milk please",
     "i'd like a double shot espresso",
