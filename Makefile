@@ -3,6 +3,7 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?= python3
+comma := ,
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # What the product needs from Debian, what its demo speaks with, and what its tests start.
@@ -30,7 +31,7 @@ $(VENV)/.demo: pyproject.toml | $(PY)
 	@touch $@
 $(VENV)/.dev: pyproject.toml | $(PY)
 	@echo "Installing voice-needle with its development extras (once)"
-	@$(PY) -m pip install -q --disable-pip-version-check -e ".[dev]"
+	@$(PY) -m pip install -q --disable-pip-version-check $(if $(WITH_TRAIN),torch==2.13.0) -e ".[dev$(if $(WITH_TRAIN),$(comma)train)]"
 	@touch $@ $(VENV)/.demo
 
 setup: apt-run $(VENV)/.demo
@@ -43,6 +44,7 @@ lint: $(VENV)/.dev
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 
+# WITH_TRAIN=1 also installs PyTorch, without which the tests of training are skipped.
 # Fast tests first: a mistake shows in a minute.
 fast: $(VENV)/.dev lint
 	@$(PY) -m pytest tests/unit tests/contracts -m "not slow"
