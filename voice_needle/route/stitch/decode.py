@@ -23,6 +23,8 @@ from voice_needle.route.stitch.encoder.network import WIDTH, Encoded, Floats, Ne
 from voice_needle.route.stitch.encoder.tokens import Pieces
 from voice_needle.route.stitch.schema_text import KINDS, ParameterText
 from voice_needle.route.values import Parsed, Problem, parse_value
+from voice_needle.route.whole_phrase import Wanted, whole
+from voice_needle.route.whole_phrase import wanted as wanted_phrase
 from voice_needle.tools import Tool
 
 FLOOR = -3.0  # logit under which nothing is even proposed
@@ -129,7 +131,9 @@ def fill(
     present, start, end, value = network.fill(encoded, inputs)
     drafts = []
     for row, (held, tool) in enumerate(zip(vectors, tools, strict=True)):
-        reader = _Reader(text, pieces, tool, held, context)
+        later = min((other.start for other in wanted if other.start > wanted[row].start), default=len(pieces))
+        limit = int(pieces.spans[later, 0]) if later < len(pieces) - 1 else len(text)
+        reader = _Reader(text, pieces, tool, held, context, limit)
         for column in range(len(held.text.parameters)):
             at = choices.get((row, column))
             logits = None if at is None else value[at]
@@ -189,7 +193,10 @@ class _Option:
 class _Reader:
     """Collects the arguments of one call: options for each parameter, then the best set in which no two take the same words."""
 
-    def __init__(self, text: str, pieces: Pieces, tool: Tool, held: ToolVectors, context: RouteContext) -> None:
+    def __init__(
+        self, text: str, pieces: Pieces, tool: Tool, held: ToolVectors, context: RouteContext, limit: int
+    ) -> None:  # fmt: skip
+        self._limit = limit  # character at which the next call's words begin
         self._text, self._pieces, self._tool, self._held, self._context = text, pieces, tool, held, context
         self._options: dict[str, list[_Option]] = {}
         self._margins: list[float] = []
@@ -207,10 +214,29 @@ class _Reader:
             (first, last, score, parse_value(words_of(self._text, self._pieces, first, last), schema, self._context))
             for first, last, score in likely_spans(start, end)
         ]
+        if want := wanted_phrase(parameter.name, self._tool.properties):
+            spans = [self._widened(*item[:3], want, schema) for item in spans]
         if values is not None and parameter.values:
             self._options[parameter.name] = [self._chosen(parameter, spans, values[: len(parameter.values)], matched)]
         else:
             self._options[parameter.name] = self._spanned(parameter.name, present, spans)
+
+    def _widened(
+        self, first: int, last: int, score: float, want: Wanted, schema: Mapping[str, Any]
+    ) -> tuple[int, int, float, Parsed | Problem]:
+        """A span of free text as the whole phrase that the parameter asks for."""
+        spans, said = self._pieces.spans, words_of(self._text, self._pieces, first, last)
+        start = self._text.find(said, max(0, int(spans[first, 0]) - len(said)))
+        found = whole(self._text, start, start + len(said), self._limit, want)
+        if found is None:
+            return first, last, score, Problem("unsupported", said)
+        inner = range(1, len(self._pieces) - 1)
+        first = min((at for at in inner if spans[at, 1] > found[0]), default=first)
+        last = max((at for at in inner if spans[at, 0] < found[1]), default=last)
+        value = self._text[found[0] : found[1]]
+        if value.lower().startswith(("negative ", "minus ")):
+            return first, last, score, Problem("out_of_range", value)
+        return first, last, score, parse_value(value, schema, self._context)
 
     def _spanned(
         self, name: str, present: float, spans: Sequence[tuple[int, int, float, Parsed | Problem]]
