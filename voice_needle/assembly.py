@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ from voice_needle.transcribe.engine import Recogniser
 from voice_needle.workers import Workers
 
 if TYPE_CHECKING:
-    from voice_needle.assistant import Assistant
+    from voice_needle.assistant import Assistant, Parts
 
 
 def drop(event: Event) -> None:
@@ -243,74 +243,95 @@ async def open_assistant(
 
     Errors: those of every part, and BudgetError for a choice that the board cannot carry; nothing stays open after one.
     """
-    from voice_needle import upkeep
-    from voice_needle.assistant import Assistant, Parts
-    from voice_needle.conversation import Conversation
-    from voice_needle.listen.wake import make_wake
-    from voice_needle.speak.phrasing import Phrasebook
-    from voice_needle.speak.speaker import Speaker
+    from voice_needle.assistant import Assistant
 
     registry = registry or open_registry(config)
     check_budget(config, len(registry.plugins))
-    workers = Workers()
     async with AsyncExitStack() as stack:
+        workers = Workers()
         stack.callback(workers.close)
         source = make_source(config, clock, input_file, realtime=realtime)
         stack.push_async_callback(source.close)
         sink = make_sink(config, clock, output_file) if output_file or input_file is None else NullSink(clock=clock)
         tooling = await stack.enter_async_context(open_tooling(config, RealClock(), emit, registry))
-        recogniser, router = make_recogniser(config), make_router(config)
-        stack.callback(recogniser.close)
-        speaker = Speaker(CountedVoice(make_voice(config), workers), sink)
-        stack.push_async_callback(speaker.close)
-        tools = tooling.registry.offered()
-        await asyncio.gather(
-            workers.run("recogniser", recogniser.prepare, tools),
-            workers.run("router", router.prepare, tools),
-        )
-        conversation = Conversation(
-            router=router,
-            tools=tooling.registry.offered,
-            dispatcher=tooling.dispatcher,
-            phraser=Phrasebook(clock),
-            workers=workers,
-            clock=clock,
-            room=config.route.room or None,
-            question_timeout_ms=config.dispatch.question_timeout_ms,
-        )
-        echo, no_echo = make_echo() if input_file is None and config.barge_in.mode != "off" else (None, "")
-        parts = Parts(
-            source=source,
-            vad=make_vad(config.listen),
-            endpointer=make_endpointer(config.listen),
-            recogniser=recogniser,
-            conversation=conversation,
-            speaker=speaker,
-            workers=workers,
-            clock=clock,
-            echo=echo,
-            no_echo_reason=no_echo,
-            wake=make_wake(
-                config.listen.wake,
-                word=config.listen.wake_word,
-                window_ms=config.listen.follow_up_ms,
-                socket=key_socket(),
-            ),
-        )
-        await parts.wake.start()
-        stack.push_async_callback(parts.wake.close)
+        parts = await _open_parts(stack, config, clock, workers, tooling, source, sink, live=input_file is None)
         assistant = Assistant(parts, config, trace, emit)
-        await speaker.start()  # last: what plays into a file begins with what is heard from one
-        ringing = asyncio.ensure_future(tooling.timers.run(assistant.ring))
-        stack.push_async_callback(_stopped, ringing)
-        for entry in tooling.dispatcher.recover():
-            assistant.tell_of(entry)
-        if input_file is None:
-            for sentence in upkeep.at_start(tooling):
-                assistant.tell(sentence)
-            fresh = asyncio.ensure_future(upkeep.keep_fresh(tooling, recogniser, router, workers))
-            stack.push_async_callback(_stopped, fresh)
+        await parts.speaker.start()  # last: what plays into a file begins with what is heard from one
+        _attend(stack, assistant, tooling, live=input_file is None)
         yield assistant
+
+
+async def _open_parts(
+    stack: AsyncExitStack,
+    config: Config,
+    clock: Clock,
+    workers: Workers,
+    tooling: Tooling,
+    source: Source,
+    sink: Sink,
+    *,
+    live: bool,
+) -> Parts:
+    """Every stage, its models loaded. live: the microphone may hear the speaker."""
+    from voice_needle.assistant import Parts
+    from voice_needle.conversation import Conversation
+    from voice_needle.listen.wake import make_wake
+    from voice_needle.speak.phrasing import Phrasebook
+    from voice_needle.speak.speaker import Speaker
+
+    recogniser, router = make_recogniser(config), make_router(config)
+    stack.callback(recogniser.close)
+    speaker = Speaker(CountedVoice(make_voice(config), workers), sink)
+    stack.push_async_callback(speaker.close)
+    tools = tooling.registry.offered()
+    await asyncio.gather(
+        workers.run("recogniser", recogniser.prepare, tools), workers.run("router", router.prepare, tools)
+    )
+    conversation = Conversation(
+        router=router,
+        tools=tooling.registry.offered,
+        dispatcher=tooling.dispatcher,
+        phraser=Phrasebook(clock),
+        workers=workers,
+        clock=clock,
+        room=config.route.room or None,
+        question_timeout_ms=config.dispatch.question_timeout_ms,
+    )
+    listen = config.listen
+    wake = make_wake(listen.wake, word=listen.wake_word, window_ms=listen.follow_up_ms, socket=key_socket())
+    await wake.start()
+    stack.push_async_callback(wake.close)
+    echo, no_echo = make_echo() if live and config.barge_in.mode != "off" else (None, "")
+    return Parts(
+        source=source,
+        vad=make_vad(listen),
+        endpointer=make_endpointer(listen),
+        recogniser=recogniser,
+        conversation=conversation,
+        speaker=speaker,
+        workers=workers,
+        clock=clock,
+        echo=echo,
+        no_echo_reason=no_echo,
+        wake=wake,
+    )
+
+
+def _attend(stack: AsyncExitStack, assistant: Assistant, tooling: Tooling, *, live: bool) -> None:
+    """What goes on beside listening: timers ring, what a power cut left open is told, new plugins are noticed."""
+    from voice_needle import upkeep
+
+    def beside(work: Coroutine[Any, Any, None]) -> None:
+        stack.push_async_callback(_stopped, asyncio.ensure_future(work))
+
+    beside(tooling.timers.run(assistant.ring))
+    for entry in tooling.dispatcher.recover():
+        assistant.tell_of(entry)
+    if live:
+        for sentence in upkeep.at_start(tooling):
+            assistant.tell(sentence)
+        parts = assistant.parts
+        beside(upkeep.keep_fresh(tooling, parts.recogniser, parts.conversation.router, parts.workers))
 
 
 async def _stopped(task: asyncio.Future[None]) -> None:

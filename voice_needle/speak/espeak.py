@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import numpy as np
@@ -60,7 +61,7 @@ async def wav_pieces(stream: asyncio.StreamReader, name: str) -> AsyncIterator[S
             return
 
 
-class ProcessVoice:
+class ProcessVoice(ABC):
     """A voice that is one process a sentence: what espeak-ng and flite share."""
 
     name: str
@@ -95,8 +96,9 @@ class ProcessVoice:
         await process.wait()
         self._running.discard(process)
 
+    @abstractmethod
     async def _process_for(self, sentence: str) -> asyncio.subprocess.Process:
-        raise NotImplementedError
+        """A process that speaks this sentence to its standard output as a WAV."""
 
     def _prepare_next(self) -> None:
         """Called when the first sound is out: time to get ready for the next sentence."""

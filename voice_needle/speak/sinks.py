@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -71,7 +72,7 @@ class Sink(Protocol):
     async def close(self) -> None: ...
 
 
-class QueueSink:
+class QueueSink(ABC):
     """What all sinks share: the queue, its back-pressure, ducking, flushing and the taps. queue_ms bounds what waits."""
 
     name = "sink"
@@ -127,8 +128,8 @@ class QueueSink:
         return self._queue.written
 
     @property
-    def heard(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def heard(self) -> int: ...
 
     def add_tap(self, tap: Tap) -> None:
         self._taps.append(tap)
