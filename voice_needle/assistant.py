@@ -82,6 +82,7 @@ class Hearing:
     asked_ms: float = 0.0  # when partial words were last asked for, in sound fed
     partial: asyncio.Task[None] | None = None
     words: str = ""
+    unfinished: bool = False  # those words: more must follow
     ahead: asyncio.Task[Ahead] | None = None  # of this pause; gone when speech goes on
 
 
@@ -128,6 +129,7 @@ class Assistant:
         self._hearing: Hearing | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self.current: Turn | None = None  # the turn that acts or speaks
+        self._latest: Turn | None = None  # the last that was said
 
     def floor(self) -> Turn | None:
         """The turn that may be interrupted."""
@@ -287,9 +289,9 @@ class Assistant:
         if self._hearing is not hearing or not transcript.text or transcript.text == hearing.words:
             return
         decision = await self.conversation.decide(transcript, self.speaker.speaking)
-        if self._hearing is not hearing or hearing.ahead is not None:
+        if self._hearing is not hearing or hearing.ahead not in (None, asyncio.current_task()):
             return
-        hearing.words = transcript.text
+        hearing.words, hearing.unfinished = transcript.text, not decision.complete
         self._emit(Heard, hearing.turn, transcript=transcript, elapsed_ms=0.0)
         self.barge_in.words(transcript, decision, final=False)
 
@@ -297,6 +299,8 @@ class Assistant:
         """In a pause, read what was said as if it were all. If it is, the answer is ready; if not, it is thrown away."""
         if hearing.partial is not None:
             await asyncio.wait([hearing.partial])
+        if hearing.stream is not None:
+            await self._listen_along(hearing)  # the last words, too
         hearing.stream = None  # the recogniser reads one thing at a time; more speech opens another stream
         sound = np.concatenate(hearing.sound)
         transcript = await self.workers.run(
@@ -304,7 +308,12 @@ class Assistant:
         )
         decision = await self.conversation.decide(transcript, self.speaker.speaking)
         if self._hearing is hearing and hearing.ahead is asyncio.current_task():
-            self._wait_for_more(decision)
+            if hearing.unfinished:  # a grammar reads half a sentence as some whole one: "to" as "two"
+                listen = self.config.listen
+                wait_ms = 1.5 * listen.end_silence_ms if decision.calls else listen.incomplete_silence_ms
+                self.endpointer.expect_more(wait_ms)
+            else:
+                self._wait_for_more(decision)
             self.barge_in.words(replace(transcript, final=False), decision, final=False)
         return Ahead(transcript, decision)
 
@@ -323,8 +332,12 @@ class Assistant:
         turn.speech_ms, turn.silence_ms = utterance.speech_end_ms - utterance.speech_start_ms, silence_ms
         turn.ms |= {"speech": turn.speech_ms, "endpoint": silence_ms}
         self._emit(SpeechEnded, turn, duration_ms=turn.speech_ms, silence_ms=silence_ms)
+        before, self._latest = self._latest, turn
         try:
             transcript, decision = await self._understand(turn, hearing, utterance)
+            if before is not None and not before.begun.is_set():
+                await before.begun.wait()  # what was said before changes what this means
+                decision = turn.decision = await self._decide_over_voice(transcript)
             if self.floor() is not None:
                 transcript, decision = await second_reading(
                     transcript, decision, hearing.words, self._decide_over_voice
@@ -344,6 +357,7 @@ class Assistant:
         except VoiceNeedleError as error:
             await self._report(turn, error)
         finally:
+            turn.begun.set()
             if self.current is turn:
                 self.current = None
             self.trace.write(turn, self.clock.now())
@@ -382,6 +396,7 @@ class Assistant:
     async def _answer(self, turn: Turn, answer: Answer) -> None:
         turn.scope.check()
         turn.state = TurnState.ANSWERING
+        turn.begun.set()
         if answer.text:
             self._emit(AnswerStarted, turn, text=answer.text)
             await turn.scope.spawn(self._say(turn, answer.text))

@@ -263,7 +263,7 @@ class Conversation:
         turn.scope.check()
         if turn.decision is None or turn.decision.act is not DialogueAct.CORRECT:
             self.memory.replaced = None
-        turn.state = TurnState.ACTING
+        self._acting(turn)
         self._execution = asyncio.ensure_future(self._execute(turn, calls, confidence, confirmed))
         results = await asyncio.shield(self._execution)
         turn.scope.check()
@@ -291,6 +291,10 @@ class Conversation:
         if self._execution is not None and not self._execution.done():
             with contextlib.suppress(Exception):
                 await asyncio.shield(self._execution)
+
+    def _acting(self, turn: Turn) -> None:
+        turn.state = TurnState.ACTING
+        turn.begun.set()
 
     def _heard(self, turn: Turn) -> str:
         return turn.transcript.text if turn.transcript else ""
@@ -323,7 +327,7 @@ class Conversation:
 
     async def _undone(self, turn: Turn, number: int | None, *, confirmed: bool) -> ToolResult:
         """Taken back, and remembered so even when the turn is cancelled meanwhile: the next correction must know."""
-        turn.state = TurnState.ACTING
+        self._acting(turn)
 
         async def undo() -> Sequence[ToolResult]:
             with self.workers.busy():
@@ -342,7 +346,9 @@ class Conversation:
 
     async def _amend(self, turn: Turn, decision: Decision) -> Answer:
         """ "No, the kitchen": take the last call back where that is possible, and do the corrected one."""
+        self._acting(turn)  # from here on, another correction takes this one's place
         await self.settled()
+        turn.scope.check()
         previous = self._last_results[-1] if self._last_results else None
         self.memory.replaced = previous.call if previous is not None and previous.ok else None
         if self._left_open(decision.calls):

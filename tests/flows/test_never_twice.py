@@ -35,7 +35,7 @@ from voice_needle.dispatch.timers import TimerStore
 from voice_needle.errors import ToolUnreachable
 from voice_needle.evaluation.duplex import START
 from voice_needle.evaluation.duplex_stage import NAMES, RecordingHost, Wordy, undo_values
-from voice_needle.events import LateResultRefused, Transcript, Utterance
+from voice_needle.events import LateResultRefused, Outcome, Transcript, Utterance
 from voice_needle.plugin import Result
 from voice_needle.secrets import Secrets
 from voice_needle.speak.speaker import Spoken
@@ -238,26 +238,33 @@ def check(bench: Bench, turns: list[Turn], first_entry: int, first_effect: int) 
     numbers = [turn.number for turn in turns]
     strangers = [entry for entry in entries.values() if entry.turn not in numbers]
     wrong += [f"a side effect in the name of turn {entry.turn}, which is not of this conversation" for entry in strangers]
-    wrong += standing_twice(bench, turns, list(entries.values()))
+    wrong += standing_twice(turns, list(entries.values()))
     return wrong
 
 
-def standing_twice(bench: Bench, turns: list[Turn], entries: list[Any]) -> list[str]:
-    """A correction must not stand beside what it corrects, unless the user was asked and said yes."""
-    said_yes = any(turn.transcript and turn.transcript.text == "yes" for turn in turns)
-    both = any(turn.transcript and "both" in turn.transcript.text for turn in turns)
-    if said_yes or both:
+def standing_twice(turns: list[Turn], entries: list[Any]) -> list[str]:
+    """A correction stands in the place of what it corrects: no more may stand than was asked for, unless the user said yes."""
+    said = [turn.transcript.text for turn in turns if turn.transcript]
+    if any(text == "yes" or "both" in text for text in said):
         return []
     undone = {entry.undoes for entry in entries if entry.undoes is not None and entry.status == "ok"}
-    by_turn = {turn.number: turn for turn in turns}
-    found = []
-    standing = sorted((e for e in entries if e.status == "ok" and e.undoes is None and e.id not in undone), key=lambda e: e.id)
-    for before, after in zip(standing, standing[1:], strict=False):
-        decision = by_turn[after.turn].decision
-        corrects = decision is not None and decision.act is not None and decision.act.value == "correct"
-        if corrects and not after.idempotent and before.call.tool == after.call.tool and before.turn != after.turn:
-            found.append(f"{before.call} stands beside its correction {after.call}")
-    return found
+    standing = Counter(
+        entry.call.tool
+        for entry in entries
+        if entry.status == "ok" and entry.undoes is None and entry.id not in undone and not overwritten(entry)
+    )
+    asked = Counter(
+        call.tool
+        for turn in turns
+        if turn.decision is not None and turn.decision.act is None and turn.decision.outcome is Outcome.ACT
+        for call in turn.decision.calls
+    )
+    return [f"{n} {tool} stand, {asked[tool]} were asked for" for tool, n in standing.items() if n > asked[tool]]
+
+
+def overwritten(entry: Any) -> bool:
+    """Of tools that set something, the last call counts, and the one before need not be taken back."""
+    return entry.call.tool not in ("stock_pick",)
 
 
 @pytest.mark.parametrize("plugin", ["home", "warehouse", "in_car"])

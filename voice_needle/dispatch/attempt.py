@@ -18,6 +18,7 @@ from voice_needle.tools import Tool
 
 log = logging.getLogger(__name__)
 _AGAIN = frozenset({Status.UNREACHABLE, Status.TIMEOUT, Status.UNCONFIRMED})
+_UNKNOWN = frozenset({Status.TIMEOUT, Status.UNCONFIRMED})
 _FIRST_PAUSE_S = 0.1  # doubled before each further attempt
 
 
@@ -99,10 +100,15 @@ class Attempt:
         attempts = 1 + (policy.retries if policy.idempotent else 0)
         pause_s = _FIRST_PAUSE_S
         self.running = True
+        unknown: ToolResult | None = None  # of an attempt that may have worked: a later failure does not undo it
         try:
             while True:
                 result = await self._once(late)
                 attempts -= 1
+                if result.status in _UNKNOWN:
+                    unknown = result
+                elif unknown is not None and not result.ok:
+                    result = unknown
                 if attempts <= 0 or result.status not in _AGAIN or not self._may_begin():
                     return result
                 await self._clock.sleep(pause_s)

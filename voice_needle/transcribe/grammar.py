@@ -100,7 +100,12 @@ class _Builder:
             self._rules["command"] = choice(commands)
             one = sequence([start, Ref("command"), end])
             more = Choice((NOTHING, Loop(sequence([one, join]), 1)), (0.97, 0.03))
-            ways.append((sequence([more, one]), 0.92))
+            after: Node = NOTHING
+            if self._values:  # "... the hall light, no, the kitchen": corrected in the same breath
+                self._rules["value"] = choice(self._values)
+                second = sequence([self._parse(CORRECTION), self._parse("[the]"), Ref("value")])
+                after = Choice((NOTHING, second), (0.93, 0.07))
+            ways.append((sequence([more, one, after]), 0.92))
         if self._values:
             self._rules["value"] = choice(self._values)
             amended = choice([Ref("value"), *([Ref("command")] if commands else [])])
