@@ -218,7 +218,7 @@ class CountedVoice:
         self.start, self.close = voice.start, voice.close
 
     async def synthesise(self, sentence: str) -> AsyncGenerator[Samples]:
-        async with contextlib.aclosing(self._voice.synthesise(sentence)) as pieces:  # type: ignore[type-var]
+        async with contextlib.aclosing(self._voice.synthesise(sentence)) as pieces:
             while True:
                 with self._workers.busy():
                     piece = await anext(pieces, None)

@@ -100,7 +100,7 @@ class ProcessVoice(ABC):
     async def _process_for(self, sentence: str) -> asyncio.subprocess.Process:
         """A process that speaks this sentence to its standard output as a WAV."""
 
-    def _prepare_next(self) -> None:
+    def _prepare_next(self) -> None:  # noqa: B027 - most voices have nothing to get ready
         """Called when the first sound is out: time to get ready for the next sentence."""
 
     async def synthesise(self, sentence: str) -> AsyncGenerator[Samples, None]:
