@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 
 from voice_needle.events import Call, Question, RouteContext
 from voice_needle.route.fill import ask_for, complete_call
+from voice_needle.route.numbers import tokenize
+from voice_needle.route.schemas import NUMBER_TYPES, type_of
 from voice_needle.route.stitch.cache import ToolVectors
 from voice_needle.route.stitch.encoder.hints import mark, padded
 from voice_needle.route.stitch.encoder.network import WIDTH, Encoded, Floats, Network, Selected
 from voice_needle.route.stitch.encoder.tokens import Pieces
 from voice_needle.route.stitch.schema_text import KINDS, ParameterText
-from voice_needle.route.values import Parsed, Problem, parse_value
+from voice_needle.route.units import read_unit
+from voice_needle.route.values import Parsed, Problem, declared_unit, parse_value
 from voice_needle.route.whole_phrase import Wanted, whole
 from voice_needle.route.whole_phrase import wanted as wanted_phrase
 from voice_needle.tools import Tool
@@ -35,6 +38,7 @@ BEHIND = 5.0  # by how much log-probability another span may be behind the likel
 BEAM = 24
 LOOSE, STRICT = 0.6, 0.9  # a value that no word names: how sure the network must be without, with spoken forms declared
 _BOOLEAN = KINDS.index("boolean")
+_UNIT_WORD = re.compile(r" (\w{4,})\b")
 _WORD = re.compile(r"\w+(?:[.:,'’/-]\w+)*")
 
 
@@ -214,12 +218,27 @@ class _Reader:
             (first, last, score, parse_value(words_of(self._text, self._pieces, first, last), schema, self._context))
             for first, last, score in likely_spans(start, end)
         ]
-        if want := wanted_phrase(parameter.name, self._tool.properties):
+        if type_of(schema) in NUMBER_TYPES and "enum" not in schema:
+            spans = [(first, last, score, self._with_unit(first, last, found, schema)) for first, last, score, found in spans]
+        elif want := wanted_phrase(parameter.name, self._tool.properties):
             spans = [self._widened(*item[:3], want, schema) for item in spans]
         if values is not None and parameter.values:
             self._options[parameter.name] = [self._chosen(parameter, spans, values[: len(parameter.values)], matched)]
         else:
             self._options[parameter.name] = self._spanned(parameter.name, present, spans)
+
+    def _with_unit(self, first: int, last: int, found: Parsed | Problem, schema: Mapping[str, Any]) -> Parsed | Problem:
+        """A number with the unit that follows it: "2" of "2 hours" is no two minutes, and "180 degrees" is no duration."""
+        if not isinstance(found, Parsed):
+            return found
+        said = words_of(self._text, self._pieces, first, last)
+        end = int(self._pieces.spans[last, 1])
+        after = _UNIT_WORD.match(self._text, end)
+        if after is None or read_unit([after[1].lower()], 0) is None or read_unit(tokenize(said)[-1:], 0) is not None:
+            return found
+        whole_value = parse_value(f"{said} {after[1]}", schema, self._context)
+        unit = declared_unit(schema)[1]
+        return whole_value if isinstance(whole_value, Parsed) or unit is not None else found
 
     def _widened(
         self, first: int, last: int, score: float, want: Wanted, schema: Mapping[str, Any]
