@@ -21,7 +21,7 @@ from voice_needle.evaluation.metrics import norm
 from voice_needle.events import Call, Decision, Outcome, RouteContext
 from voice_needle.route import guards
 from voice_needle.route.gate import broken
-from voice_needle.route.stitch.confidence import FEATURES, Curve
+from voice_needle.route.stitch.confidence import FEATURES, Curve, Prior
 from voice_needle.route.stitch.engine import StitchRouter
 from voice_needle.tools import Risk, Toolset
 from voice_needle.training.examples import Answer, Example
@@ -128,11 +128,32 @@ def fit_curve(observations: Sequence[Observation], seed: int = 0) -> Curve:
     random.Random(seed).shuffle(mixed)
     x, y = np.stack([item.features for item in mixed]), np.array([float(item.right) for item in mixed])
     half = len(mixed) // 2
-    mean, scale, weights, bias = logistic(x[:half], y[:half])
+    mean, scale, weights, bias = logistic(x[:half], y[:half], penalty=4.0)
     plain = Curve(mean.tolist(), scale.tolist(), weights.tolist(), bias)
     scores = np.array([plain(row.astype(np.float32)) for row in x[half:]])
     curve_x, curve_y = isotonic(scores, y[half:])
     return Curve(plain.mean, plain.scale, plain.weights, plain.bias, curve_x, [float(value) for value in curve_y])
+
+
+def fit_prior(router: StitchRouter, examples: Sequence[Example]) -> Prior:
+    """How much the words that a tool shares with an utterance should count beside the network, for tools it never saw."""
+    rows, labels = [], []
+    for example in examples:
+        tools = Toolset([tool for tool in example.tools if not tool["name"].startswith("dialogue.")])
+        pieces = router.network.pieces.utterance(example.text)
+        if example.loss != "all" or not len(tools) or any(item.tool not in tools for item in example.answers):
+            continue
+        index, selected, support = router.observe_tools(example.text, pieces, tools)
+        if selected is None:
+            continue
+        right = {answer.tool for answer in example.answers}
+        for name, logit, held in zip(index, selected.present, support, strict=True):
+            if name in tools:
+                rows.append([logit, *held])
+                labels.append(float(name in right))
+    mean, scale, weights, bias = logistic(np.array(rows, dtype=np.float64), np.array(labels), penalty=3.0)
+    slopes = weights / scale
+    return Prior(float(slopes[0]), [float(value) for value in slopes[1:]], float(bias - slopes @ mean))
 
 
 def threshold(confidence: Numbers, observations: Sequence[Observation], target: float) -> float:
@@ -146,7 +167,11 @@ def threshold(confidence: Numbers, observations: Sequence[Observation], target: 
 
 def calibrate(folder: Path, examples: Sequence[Example], seed: int = 0) -> dict[str, Any]:
     """Fit on `examples`, which training never saw, and write calibration.json beside the weights. Returns what was written."""
-    seen = observe(StitchRouter(folder), examples)
+    (folder / "calibration.json").unlink(missing_ok=True)
+    router = StitchRouter(folder)
+    prior = fit_prior(router, examples)
+    router.calibration = replace(router.calibration, prior=prior)
+    seen = observe(router, examples)
     acting, resting = [item for item in seen if item.acts], [item for item in seen if not item.acts]
     # Of what is not done the question is whether anything was to be done; a question is sure of itself where a decline is not.
     act, decline = fit_curve(acting, seed), fit_curve([replace(item, right=not item.servable) for item in resting], seed)
@@ -158,7 +183,7 @@ def calibrate(folder: Path, examples: Sequence[Example], seed: int = 0) -> dict[
     for risk in TARGETS:
         thresholds["confirm"][risk.value] = min(thresholds["confirm"][risk.value], thresholds["act"][risk.value])
     record = {
-        "features": list(FEATURES), "act": asdict(act), "decline": asdict(decline), "thresholds": thresholds,
+        "features": list(FEATURES), "act": asdict(act), "decline": asdict(decline), "prior": asdict(prior), "thresholds": thresholds,
         "about": {"examples": len(seen), "acting": len(acting), "targets": {risk.value: value for risk, value in TARGETS.items()}},
     }  # fmt: skip
     (folder / "calibration.json").write_text(json.dumps(record) + "\n")

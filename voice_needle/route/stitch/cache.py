@@ -17,6 +17,7 @@ import numpy as np
 from platformdirs import user_cache_dir
 
 from voice_needle.route.stitch.encoder.network import WIDTH, Floats, Network
+from voice_needle.route.stitch.encoder.overlap import ToolWords
 from voice_needle.route.stitch.schema_text import ToolText, tool_text
 from voice_needle.tools import Tool, Toolset
 
@@ -37,6 +38,7 @@ class ToolVectors:
     parameters: Floats
     mean: Floats
     values: tuple[Floats, ...]
+    words: ToolWords
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,6 @@ class SchemaCache:
         missing = [number for number, held in enumerate(rows) if held is None]
         wanted = list(dict.fromkeys(line for number in missing for line in _lines(texts[number])))
         vectors, aims = self._network.schema(wanted)
-        self._network.rest()
         at = {line: number for number, line in enumerate(wanted)}
         for number in missing:
             lines = _lines(texts[number])
@@ -137,4 +138,4 @@ def _parted(text: ToolText, rows: Floats) -> ToolVectors:
         at += len(item.values)
     parameters = rows[2 : 2 + count]
     mean = parameters.mean(axis=0) if count else np.zeros(WIDTH, np.float32)
-    return ToolVectors(text, rows[1], rows[0], parameters, mean, tuple(values))
+    return ToolVectors(text, rows[1], rows[0], parameters, mean, tuple(values), ToolWords.of(text))

@@ -17,18 +17,21 @@ from voice_needle.route.stitch.encoder.network import Floats, Selected
 
 FEATURES = (
     "present", "rival", "servable", "start", "count", "margin", "span", "choice", "unnamed", "calls", "tools", "pieces",
-    "margins", "spans",
+    "margins", "spans", "alike", "named", "mentioned",
 )  # fmt: skip
 _LIMIT = 12.0
 
 
-def features(selected: Selected, wanted: Sequence[Place], drafts: Sequence[Draft], tools: int, pieces: int) -> Floats:
-    """One number for each of FEATURES; for a decline `wanted` and `drafts` are empty."""
+def features(
+    selected: Selected, support: Floats, wanted: Sequence[Place], drafts: Sequence[Draft], tools: int, pieces: int
+) -> Floats:
+    """One number for each of FEATURES; for a decline `wanted` and `drafts` are empty. support: (k, 3), see Prior."""
     chosen = {place.tool for place in wanted}
     rivals = [float(logit) for number, logit in enumerate(selected.present) if number not in chosen]
     margins = [margin for draft in drafts for margin in draft.margins]
     count = selected.count - selected.count.max()
     shares = count - math.log(float(np.exp(count).sum()))
+    backing = support[sorted(chosen)].min(axis=0) if chosen else support.max(axis=0) if len(support) else np.zeros(3)
     row = [
         min((place.present for place in wanted), default=0.0),
         max(rivals, default=-_LIMIT),
@@ -44,6 +47,7 @@ def features(selected: Selected, wanted: Sequence[Place], drafts: Sequence[Draft
         math.log1p(pieces),
         sum(math.log1p(math.exp(-margin)) for margin in margins),
         sum(score for draft in drafts for score in draft.spans),
+        *(float(value) for value in backing),
     ]
     return np.clip(np.array(row, dtype=np.float32), -_LIMIT, _LIMIT)
 
@@ -72,11 +76,28 @@ def _plain(keys: Mapping[str, float], bias: float) -> Curve:
 
 
 @dataclass(frozen=True)
+class Prior:
+    """What else speaks for a tool: its logit becomes scale x logit + weights . support + bias.
+
+    support: cosine of the untuned sentence vectors, share of the words in the tool's name and description, and in its parameters.
+    """
+
+    scale: float = 1.0
+    weights: Sequence[float] = (0.0, 0.0, 0.0)
+    bias: float = 0.0
+
+    def __call__(self, present: Floats, support: Floats) -> Floats:
+        """present: (k,) or 0; support: (k, 3) -> (k,)."""
+        return np.asarray(self.scale * present + support @ np.asarray(self.weights, np.float32) + self.bias, dtype=np.float32)
+
+
+@dataclass(frozen=True)
 class Calibration:
     """Curves for decisions to act and to decline. Without a fitted file: the network's own logits."""
 
     act: Curve = field(default_factory=lambda: _plain({"present": 0.4, "servable": 0.4, "margin": 0.2}, 0.0))
     decline: Curve = field(default_factory=lambda: _plain({"servable": -0.6, "rival": -0.2}, 0.0))
+    prior: Prior = Prior()
     about: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -91,6 +112,8 @@ class Calibration:
             curves = [Curve(**held[name]) for name in ("act", "decline")]
             for curve in curves:
                 curve(np.zeros(len(FEATURES), np.float32))
+            prior = Prior(**held["prior"])
+            prior(np.zeros(1, np.float32), np.zeros((1, 3), np.float32))
         except (ValueError, KeyError, TypeError) as error:
             raise ModelCorrupt(f"{path} cannot be read: {error}", fix="voice-needle models verify") from error
-        return cls(curves[0], curves[1], held.get("about", {}))
+        return cls(curves[0], curves[1], prior, held.get("about", {}))

@@ -124,7 +124,7 @@ class StitchRouter:
         """What the network makes of the words, before any threshold on confidence."""
         held = self._vectors(tools)
         encoded = self.network.encode(pieces.ids)
-        index, selected = self._select(encoded, held)
+        index, selected, support = self.select(text, encoded, held)
         wanted = places(selected) if selected is not None else []
         if selected is None:
             return Reading((), None, np.zeros(len(FEATURES), np.float32), "no tools")
@@ -140,15 +140,26 @@ class StitchRouter:
         if wanted:
             offered: Mapping[str, Tool] = {**{item.name: item for item in self._acts}, **tools}
             drafts = fill(self.network, encoded, text, pieces, wanted, vectors, [offered[v.text.name] for v in vectors], context)
-        row = features(selected, wanted, drafts, len(held.tools), len(pieces))
+        row = features(selected, support, wanted, drafts, len(held.tools), len(pieces))
         return Reading(tuple(drafts), act, row, "" if wanted else "no tool fits")
 
-    def _select(self, encoded: Encoded, held: ToolsetVectors) -> tuple[list[int], Selected | None]:
+    def observe_tools(self, text: str, pieces: Pieces, tools: Toolset) -> tuple[list[str], Selected | None, Floats]:
+        """`select` with the tools' names, for calibration."""
+        held = self._vectors(self._annotated(tools))
+        index, selected, support = self.select(text, self.network.encode(pieces.ids), held)
+        return [held.tools[number].text.name for number in index], selected, support
+
+    def select(self, text: str, encoded: Encoded, held: ToolsetVectors) -> tuple[list[int], Selected | None, Floats]:
+        """The shortlist, its logits with the prior in them, and what the prior rests on (k, 3)."""
         if not held.tools:
-            return [], None
+            return [], None, np.zeros((0, 3), np.float32)
+        shares = self.network.overlap.shares(text, [tool.words for tool in held.tools])
+        support = np.column_stack([held.vectors @ encoded.untuned, np.array(shares, dtype=np.float32)])
         rough = self.network.rough(encoded, held.aims)
-        index = np.argsort(-rough, kind="stable")[:SHORTLIST]
-        return index.tolist(), self.network.select(encoded, held.vectors[index], held.means[index], rough[index])
+        prior = self.calibration.prior
+        index = np.argsort(-prior(rough, support), kind="stable")[:SHORTLIST]
+        selected = self.network.select(encoded, held.vectors[index], held.means[index], rough[index])
+        return index.tolist(), replace(selected, present=prior(selected.present, support[index])), support[index]
 
     def _corrected(
         self, text: str, pieces: Pieces, reading: Reading, tools: Toolset, context: RouteContext

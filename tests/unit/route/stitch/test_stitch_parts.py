@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from voice_needle.errors import ModelCorrupt
 from voice_needle.events import RouteContext
 from voice_needle.route.stitch.cache import ToolVectors
-from voice_needle.route.stitch.confidence import FEATURES, Calibration, Curve
+from voice_needle.route.stitch.confidence import FEATURES, Calibration, Curve, Prior
 from voice_needle.route.stitch.decode import _Reader, likely_spans, places, words_of
 from voice_needle.route.stitch.encoder.hints import mark, padded
 from voice_needle.route.stitch.encoder.hints import places as form_places
 from voice_needle.route.stitch.encoder.network import Selected
+from voice_needle.route.stitch.encoder.overlap import Overlap, ToolWords
 from voice_needle.route.stitch.encoder.round4 import LEVELS, pack
 from voice_needle.route.stitch.encoder.tokens import WordPieces
 from voice_needle.route.stitch.schema_text import KINDS, tool_text, words
@@ -181,8 +182,8 @@ def reader(pieces: WordPieces, text: str, schema: dict[str, object]) -> _Reader:
     tool = Tool.from_schema({"name": "t", "parameters": schema})
     held = tool_text(tool.schema())
     zero = np.zeros(384, np.float32)
-    vectors = ToolVectors(held, zero, zero, np.zeros((len(held.parameters), 384), np.float32), zero, ())
-    return _Reader(text, pieces.utterance(text), tool, vectors, NOW)
+    vectors = ToolVectors(held, zero, zero, np.zeros((len(held.parameters), 384), np.float32), zero, (), ToolWords.of(held))
+    return _Reader(text, pieces.utterance(text), tool, vectors, NOW, len(text))
 
 
 def test_two_parameters_never_take_their_values_from_the_same_words(pieces: WordPieces) -> None:
@@ -236,3 +237,23 @@ def test_a_damaged_calibration_is_an_error_with_a_fix(tmp_path: Path, content: s
     with pytest.raises(ModelCorrupt) as caught:
         Calibration.load(path)
     assert caught.value.fix
+
+
+# --- words in common -------------------------------------------------------------------------------------------------
+
+
+def test_rare_words_that_a_tool_shares_with_the_utterance_count_more_than_common_ones() -> None:
+    oven = ToolWords.of(tool_text({"name": "heat_oven", "description": "Set the oven's temperature", "parameters": {}}))
+    kettle = ToolWords.of(tool_text({"name": "boil_kettle", "description": "Heat the water", "parameters": {"properties": {
+        "level": {"enum": ["warm", "hot"], "description": "to which temperature"}}}}))  # fmt: skip
+    overlap = Overlap({**{word: 1000 + n for n, word in enumerate(["the", "to", "set", "get", "up"])}, "oven": 17428, "warm": 4010, **{
+        f"word{n}": n for n in range(26000)}})
+    (head, body), (other, _) = overlap.shares("get the ovens up to ninety", [oven, kettle])
+    assert head > 0.4 and body == 0.0 and other < 0.1
+    assert overlap.shares("make it warm", [kettle])[0][1] > overlap.shares("make it warm", [oven])[0][1]
+
+
+def test_a_prior_shifts_logits_by_what_else_speaks_for_a_tool() -> None:
+    prior = Prior(0.5, (2.0, 0.0, 1.0), -1.0)
+    support = np.array([[0.5, 0.9, 0.0], [0.0, 0.0, 1.0]], np.float32)
+    assert prior(np.array([4.0, -2.0], np.float32), support).tolist() == pytest.approx([2.0, -1.0])

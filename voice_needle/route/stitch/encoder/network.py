@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voice_needle.errors import ModelCorrupt, ModelMissing
+from voice_needle.route.stitch.encoder.overlap import Overlap
 from voice_needle.route.stitch.encoder.round4 import Packed
 from voice_needle.route.stitch.encoder.tokens import Ids, WordPieces
 
@@ -36,11 +37,15 @@ def weights_folder(folder: Path | None = None) -> Path:
 
 @dataclass(frozen=True)
 class Encoded:
-    """An utterance. words: (1, l, d); pieces: (l, d) and whole: (d,), unit vectors to compare tools with."""
+    """An utterance. words: (1, l, d); pieces: (l, d) and whole: (d,), unit vectors to compare tools with.
+
+    untuned: (d,), its sentence vector as all-MiniLM-L6-v2 was published, in the space of schema vectors.
+    """
 
     words: Floats
     pieces: Floats
     whole: Floats
+    untuned: Floats
 
 
 @dataclass(frozen=True)
@@ -70,14 +75,14 @@ class Network:
                 self._embedding = Packed(held["codes"], held["scales"])
                 self._rough = np.asarray(held["rough"], dtype=np.float32)
             self.pieces = WordPieces(self.folder / "vocab.txt")
-            self._trunk, self._tower, self._select, self._fill = (
-                self._session(name) for name in ("trunk", "tower", "select", "fill")
+            self._trunk, self._tower, self._schema, self._select, self._fill = (
+                self._session(name) for name in ("trunk", "tower", "schema", "select", "fill")
             )
         except ModelCorrupt:
             raise
         except Exception as error:  # onnxruntime and numpy raise many classes for a damaged file
             raise ModelCorrupt(f"Stitch's weights in {self.folder} cannot be read: {error}", fix=_REINSTALL) from error
-        self._schema: Any = None
+        self.overlap = Overlap(self.pieces.ranks())
 
     def _verified(self) -> dict[str, Any]:
         try:
@@ -110,25 +115,20 @@ class Network:
         """Word-piece numbers (l,), [CLS] and [SEP] included."""
         low, mask = self._low(ids[None], np.ones((1, len(ids)), dtype=np.float32))
         words, pieces, whole = self._tower.run(None, {"low": low, "mask": mask})
-        return Encoded(words, pieces[0], whole[0])
+        untuned = self._schema.run(["vectors"], {"low": low, "mask": mask})[0]
+        return Encoded(words, pieces[0], whole[0], untuned[0])
 
     def _low(self, ids: Ids, mask: Floats) -> tuple[Floats, Floats]:
         return self._trunk.run(None, {"embedded": self._embedding.rows(ids), "mask": mask})[0], mask
 
     def schema(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
-        """Vectors of schema texts, and what utterances are compared with: (n, d) each. The graph is let go by `rest`."""
+        """Vectors of schema texts, and what utterances are compared with: (n, d) each."""
         vectors, aims = np.zeros((len(texts), WIDTH), np.float32), np.zeros((len(texts), WIDTH), np.float32)
-        if texts and self._schema is None:
-            self._schema = self._session("schema")
         # One at a time: int8 activations are scaled by what shares their batch, and a tool's vector must not depend on its company.
         for row, found in enumerate(self.pieces.schema_ids(list(texts))):
             low, mask = self._low(np.array([found], dtype=np.int64), np.ones((1, len(found)), dtype=np.float32))
             vectors[row : row + 1], aims[row : row + 1] = self._schema.run(None, {"low": low, "mask": mask})
         return vectors, aims
-
-    def rest(self) -> None:
-        """Let go of what only new schemas need."""
-        self._schema = None
 
     def rough(self, encoded: Encoded, aims: Floats) -> Floats:
         """How well each tool (t, d) fits the utterance, before any comparison between tools. -> (t,)"""

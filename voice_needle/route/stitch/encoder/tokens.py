@@ -46,6 +46,10 @@ class WordPieces:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
 
+    def ranks(self) -> dict[str, int]:
+        """Word-piece -> its number."""
+        return dict(self._tokenizer.get_vocab())
+
     def schema_ids(self, texts: list[str], limit: int = SCHEMA_LIMIT) -> list[list[int]]:
         """Word-piece numbers of schema texts, cut to `limit`."""
         found = self._tokenizer.encode_batch([_SURROGATE.sub("\ufffd", text[: limit * 12]) for text in texts])
