@@ -249,7 +249,7 @@ def test_rare_words_that_a_tool_shares_with_the_utterance_count_more_than_common
     overlap = Overlap({**{word: 1000 + n for n, word in enumerate(["the", "to", "set", "get", "up"])}, "oven": 17428, "warm": 4010, **{
         f"word{n}": n for n in range(26000)}})
     (head, body), (other, _) = overlap.shares("get the ovens up to ninety", [oven, kettle])
-    assert head > 0.4 and body == 0.0 and other < 0.1
+    assert head > 0.3 and body == 0.0 and other < 0.1
     assert overlap.shares("make it warm", [kettle])[0][1] > overlap.shares("make it warm", [oven])[0][1]
 
 
