@@ -322,6 +322,8 @@ class Assistant:
         listen = self.config.listen
         if not decision.complete:
             self.endpointer.expect_more(listen.incomplete_silence_ms)
+        elif decision.question is not None and decision.question.kind in ("missing", "out_of_range"):
+            self.endpointer.expect_more(1.5 * listen.end_silence_ms)  # it may still be coming
         elif decision.calls and not decision.question:
             self.endpointer.end_after(listen.complete_silence_ms)
 

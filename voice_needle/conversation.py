@@ -176,9 +176,11 @@ class Conversation:
                 return self._ask(decision.question, decision.calls)
         return Answer("Sorry, I can't do that." if self.decline_aloud else "", tone="error")
 
-    def _confirm(self, calls: tuple[Call, ...]) -> Answer:
+    def _confirm(self, calls: tuple[Call, ...], *, beside: bool = False) -> Answer:
+        """beside: what they correct is done and stays, so that only a yes may add them to it."""
         until = self.clock.monotonic() + self.question_timeout_s
         self.memory.ask(Question(calls[0].tool, "", "unsure"), calls, until)
+        self.memory.beside = beside
         return Answer(self.phraser.confirmation(calls, self.tools()), expects=True)
 
     def _ask(self, question: Question, calls: tuple[Call, ...]) -> Answer:
@@ -263,6 +265,7 @@ class Conversation:
         turn.scope.check()
         if turn.decision is None or turn.decision.act is not DialogueAct.CORRECT:
             self.memory.replaced = None
+        self.memory.last_calls, self._last_results, self._stopped_results = tuple(calls), (), ()  # before another is heard
         self._acting(turn)
         self._execution = asyncio.ensure_future(self._execute(turn, calls, confidence, confirmed))
         results = await asyncio.shield(self._execution)
@@ -273,7 +276,6 @@ class Conversation:
         self, turn: Turn, calls: Sequence[Call], confidence: float, confirmed: bool
     ) -> Sequence[ToolResult]:
         """What was really done is remembered even when the turn is cancelled meanwhile: a correction needs to know."""
-        self.memory.last_calls, self._last_results, self._stopped_results = tuple(calls), (), ()
         with self.workers.busy():
             results = await self.dispatcher.execute(
                 calls, turn.scope, heard=self._heard(turn), confidence=confidence, confirmed=confirmed, room=self.room
@@ -349,18 +351,20 @@ class Conversation:
         self._acting(turn)  # from here on, another correction takes this one's place
         await self.settled()
         turn.scope.check()
-        previous = self._last_results[-1] if self._last_results else None
+        corrected = {call.tool for call in decision.calls}
+        done = [result for result in self._last_results if result.call.tool in corrected]
+        previous = done[-1] if done else None
         self.memory.replaced = previous.call if previous is not None and previous.ok else None
-        if self._left_open(decision.calls):
-            return self._confirm(decision.calls)  # the first may have happened, too
+        if self.memory.beside or self._left_open(decision.calls):
+            return self._confirm(decision.calls, beside=True)  # the first may have happened, too
         only_asked = bool(self.memory.pending_calls)  # then there is nothing to take back
         if only_asked or previous is None or not previous.ok or self._overwrites(previous.call, decision.calls):
             return await self._act(turn, decision.calls, decision.confidence)
         if self.dispatcher.to_confirm(decision.calls, decision.confidence):
-            return self._confirm(decision.calls)
+            return self._confirm(decision.calls, beside=True)
         _, call = self.dispatcher.undoable(previous.ledger_id) if previous.ledger_id is not None else (None, None)
         if call is None:
-            return self._confirm(decision.calls)
+            return self._confirm(decision.calls, beside=True)
         undone = await self._undone(turn, previous.ledger_id, confirmed=False)
         turn.scope.check()
         if not undone.ok:

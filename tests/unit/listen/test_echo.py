@@ -1,0 +1,172 @@
+"""Our own voice is taken out, found again when it moves, and never taken for a person; a person over it is heard."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from voice_needle.audio import BLOCK_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples
+from voice_needle.clock import ScriptedClock
+from voice_needle.errors import EngineMissing
+from voice_needle.evaluation.room import Acoustics, Room, active_rms
+from voice_needle.listen import echo_test, speex
+from voice_needle.listen.echo import DelayFinder, EchoCanceller, TimeLine
+from voice_needle.listen.speex import SpeexEcho
+
+
+def babble(seconds: float, seed: int = 0) -> Samples:
+    """Speech-like: noise with a formant or two, in syllables."""
+    rng = np.random.default_rng(seed)
+    count = round(seconds * SAMPLE_RATE_HZ)
+    noise = np.convolve(rng.normal(size=count), np.hanning(9), "same")
+    syllables = np.repeat(rng.choice([0.05, 0.5, 1.0], count // 2_400 + 1), 2_400)[:count]
+    return np.asarray(np.rint(noise / np.std(noise) * syllables * 3_000.0), np.int16)
+
+
+class Played:
+    """Our voice in a room, with a canceller that listens."""
+
+    def __init__(self, acoustics: Acoustics, canceller: EchoCanceller | None = None, seconds: float = 12.0) -> None:
+        self.voice = babble(seconds)
+        self.room = Room(ScriptedClock(datetime.now(UTC)), acoustics, voice_rms=active_rms(self.voice))
+        self.echo = canceller or EchoCanceller(SpeexEcho())
+        self.heard: list[Samples] = []
+        self.clean: list[Samples] = []
+        self.person: list[bool] = []
+
+    def run(self) -> Played:
+        for number in range(len(self.voice) // BLOCK_SAMPLES):
+            block = self.voice[number * BLOCK_SAMPLES :][:BLOCK_SAMPLES]
+            self.room.play(block)
+            self.echo.tap(block, number * BLOCK_SAMPLES / SAMPLE_RATE_HZ)
+            for _ in range(2):
+                at_s = self.room.position / SAMPLE_RATE_HZ
+                frame = self.room.frame()
+                cleaned = self.echo.process(frame, at_s)
+                self.heard.append(frame)
+                self.clean.append(cleaned.samples)
+                self.person.append(cleaned.person)
+        return self
+
+    def removed_db(self, from_s: float) -> float:
+        begin = round(from_s * 100)
+        before, after = (np.mean(np.concatenate(f[begin:]).astype(float) ** 2) for f in (self.heard, self.clean))
+        return float(10.0 * np.log10(before / after))
+
+
+@pytest.mark.parametrize(
+    ("acoustics", "at_least_db"),
+    [
+        (Acoustics(), 25.0),
+        (Acoustics(echo_db=12.0, delay_ms=0.0), 25.0),
+        (Acoustics(echo_db=12.0, delay_ms=300.0), 25.0),
+        (Acoustics(echo_db=6.0, drift_ppm=100.0), 20.0),
+        (Acoustics(path_change_s=4.0), 20.0),
+    ],
+)
+def test_most_of_our_voice_is_gone_after_some_seconds(acoustics: Acoustics, at_least_db: float):
+    played = Played(acoustics, seconds=16.0).run()
+    assert played.removed_db(12.0) > at_least_db
+    assert played.echo.delay_ms == pytest.approx(acoustics.delay_ms, abs=2.0 + 16.0 * abs(acoustics.drift_ppm) * 1e-3)
+
+
+def test_a_clock_that_drifts_is_measured():
+    played = Played(Acoustics(drift_ppm=100.0), seconds=16.0).run()
+    assert played.echo.drift_ppm == pytest.approx(100.0, abs=15.0)
+    assert played.echo.realigned == 0
+
+
+def test_without_a_canceller_nothing_is_subtracted_and_it_says_so():
+    played = Played(Acoustics(), EchoCanceller(None)).run()
+    assert not played.echo.subtracts
+    assert played.removed_db(3.0) == pytest.approx(0.0, abs=0.01)
+
+
+def test_our_voice_is_no_person_and_a_person_over_it_is_one():
+    alone = Played(Acoustics(), seconds=12.0).run()
+    assert np.mean(alone.person[400:]) < 0.02
+    both = Played(Acoustics(), seconds=12.0)
+    both.room.say(babble(2.0, seed=7), at=8 * SAMPLE_RATE_HZ)
+    both.run()
+    assert np.mean(both.person[810:1000]) > 0.9
+    assert np.mean(both.person[400:790]) < 0.02
+
+
+def test_a_tone_of_ours_is_no_person():
+    played = Played(Acoustics(echo_db=6.0), seconds=6.0)
+    time_s = np.arange(len(played.voice)) / SAMPLE_RATE_HZ
+    played.voice = np.asarray(np.rint(5_000 * np.sin(2 * np.pi * 880 * time_s)), np.int16)
+    played.run()
+    assert np.mean(played.person[100:]) < 0.05
+
+
+def test_the_time_line_keeps_gaps_and_forgets_the_past():
+    line = TimeLine(keep_s=0.1)
+    line.add(np.full(320, 1, np.int16), 1.0)
+    line.add(np.full(320, 2, np.int16), 1.02)
+    assert list(line.read(16_318, 4)) == [1, 1, 2, 2]
+    line.add(np.full(320, 3, np.int16), 1.5)
+    assert line.gaps == 1
+    assert line.read(16_000 + 400, 3).tolist() == [0, 0, 0]
+    assert line.read(24_000, 2).tolist() == [3, 3]
+
+
+def test_no_delay_is_claimed_without_an_echo():
+    finder, rng = DelayFinder(), np.random.default_rng(0)
+    for _ in range(300):
+        finder.feed(*(np.asarray(rng.normal(0, 500, FRAME_SAMPLES), np.int16) for _ in range(2)))
+    assert finder.found is None
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(speex, "_library", None)
+    monkeypatch.setattr(speex, "LIBRARY", "libnowhere.so.1")
+    with pytest.raises(EngineMissing) as raised:
+        SpeexEcho()
+    assert "libspeexdsp1" in raised.value.fix
+
+
+def test_frames_of_another_length_are_refused():
+    with pytest.raises(ValueError):
+        SpeexEcho().cancel(np.zeros(80, np.int16), np.zeros(80, np.int16))
+
+
+# --- the self-test ---
+
+
+def self_test(acoustics: Acoustics, **known: bool) -> echo_test.Verdict:
+    sound = np.pad(echo_test.chirp(), (0, 16_000))
+    room = Room(ScriptedClock(datetime.now(UTC)), acoustics, voice_rms=2_000.0)
+    noise = np.concatenate([room.frame() for _ in range(20)])
+    room._played_blocks = 10
+    heard = []
+    for number in range(90):
+        room.play(sound[number * BLOCK_SAMPLES :][:BLOCK_SAMPLES])
+        heard += [room.frame(), room.frame()]
+    return echo_test.judge(np.concatenate(heard), noise, **known)
+
+
+@pytest.mark.parametrize("delay_ms", [0.0, 37.5, 300.0])
+def test_the_self_test_measures_delay_and_leak(delay_ms: float):
+    verdict = self_test(Acoustics(echo_db=6.0, delay_ms=delay_ms))
+    assert verdict.mode == "full"
+    assert verdict.delay_ms == pytest.approx(delay_ms, abs=0.2)
+    louder = self_test(Acoustics(echo_db=12.0, delay_ms=delay_ms))
+    assert louder.leak_db - verdict.leak_db == pytest.approx(6.0, abs=0.3)
+
+
+def test_the_self_test_picks_the_mode():
+    assert self_test(Acoustics(echo_db=None)).why == "no echo reaches the microphone"
+    assert self_test(Acoustics(clip=8.0)).mode == "duck-first"
+    assert self_test(Acoustics(), reference=False).mode == "stop-word"
+    assert self_test(Acoustics(), canceller=False).mode == "stop-word"
+    assert self_test(Acoustics(delay_ms=500.0)).mode == "stop-word"
+    deaf = echo_test.judge(np.zeros(0, np.int16), np.zeros(0, np.int16))
+    assert (deaf.mode, deaf.degraded) == ("off", True)
+    assert "wait until I have finished" in deaf.spoken
+
+
+def test_noise_is_not_taken_for_distortion():
+    assert self_test(Acoustics(echo_db=-20.0, noise_dbfs=-50.0)).mode == "full"
