@@ -112,3 +112,19 @@ def test_every_kind_of_weight_reaches_the_logits(name):
         model = NeedleModel(*build(each, quantise=False))
         rows.append(model.logits([1, 4, 77], model.encode([9, 8, 7, 6]), model.fresh()))
     assert np.abs(rows[0] - rows[1]).max() > 1e-3
+
+
+def test_the_cost_of_a_request_counts_its_prompt_and_its_answer():
+    from voice_needle.route.needle.bench import NeedleGraph
+    from voice_needle.tools import Toolset
+
+    graph = NeedleGraph()
+    assert graph.size_bytes < 40e6
+    tools = [{"name": f"tool_{n}", "description": "Does something useful in a room of the house."} for n in range(80)]
+    few, many = (
+        graph.cost("turn it on", Toolset(tools[:count]), [{"name": "tool_1", "arguments": {}}]) for count in (4, 80)
+    )
+    assert few.prompt_ids < many.prompt_ids == 1024
+    assert few.steps == many.steps == 8  # 36 characters of JSON
+    assert few.encoder_ms > 0 < few.decoder_ms
+    assert few.total_ms == few.encoder_ms + few.decoder_ms
