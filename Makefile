@@ -9,11 +9,13 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # What the product needs from Debian, what its demo speaks with, and what its tests start.
 APT_RUN := python3-venv libportaudio2 espeak-ng flite mosquitto
 APT_TEST := pulseaudio libasound2-plugins festival festvox-kallpc16k festvox-us-slt-hts sox libspeexdsp1 postgresql
+APT_IMAGE := mmdebstrap qemu-user-static binfmt-support e2fsprogs genimage mtools dosfstools zstd systemd qemu-system-arm flite sox
 
-.PHONY: help setup demo test lint fast clean apt-run apt-test
+.PHONY: help setup demo test lint fast clean install image boot-test apt-run apt-test
 help:
 	@echo "make setup   the environment in .venv      make demo   hear it do three real things"
 	@echo "make test    lint, types, every test       make clean  remove what make made"
+	@echo "make install as a service on this machine  make image  a card image for Raspberry Pi; make boot-test boots it"
 
 apt-run:
 	@sh devices/apt-install.sh "$(SUDO)" $(APT_RUN)
@@ -52,6 +54,17 @@ fast: $(VENV)/.dev lint
 test: apt-test fast
 	@$(PY) -m pytest tests/unit tests/contracts -m slow
 	@$(PY) -m pytest tests/flows tests/audio
+
+install:
+	@$(SUDO) sh devices/install.sh
+
+image: | $(PY)
+	@sh devices/apt-install.sh "$(SUDO)" $(APT_IMAGE)
+	@$(PY) -m pip install -q --disable-pip-version-check uv
+	@$(SUDO) env UV=$(abspath $(VENV)/bin/uv) PYTHON=$(abspath $(PY)) sh devices/image/build.sh
+
+boot-test: image
+	@$(SUDO) sh devices/image/boot-test.sh
 
 clean:
 	rm -rf $(VENV) out runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

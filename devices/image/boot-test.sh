@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work" "$card"' EXIT
 cp --sparse=always "$out/voice-needle.img" "$card"
 
-start() { sfdisk -d "$card" | sed -n "s/^[^ ]*img$1 : start= *\([0-9]*\),.*/\1/p"; }
+start() { od -A n -t u4 -j $((438 + 16 * $1)) -N 4 "$card"; } # first sector, from the partition table
 boot_at=$(($(start 1) * 512)) slot_at=$(($(start 2) * 512))
 
 cat >"$work/voice-needle.yaml" <<'YAML'
@@ -24,18 +24,14 @@ flite -voice slt -t "set a timer for ten minutes" -o "$work/said.wav"
 sox "$work/said.wav" -r 16000 -c 1 "$work/timer.wav" pad 0.3 2.0
 printf '%s\n' snd-aloop >"$work/aloop.conf"
 printf '[Service]\nTimeoutStartSec=800\n' >"$work/emulated.conf" # emulation is twenty times slower than a board
-for file in "timer.wav /opt/timer.wav" "aloop.conf /usr/lib/modules-load.d/aloop.conf" \
-    "emulated.conf /usr/lib/systemd/system/voice-needle.service.d.emulated"; do
-    printf 'write %s %s\n' "$work/${file% *}" "${file#* }"
-done >"$work/commands"
 {
+    printf 'write %s /opt/timer.wav\nwrite %s /usr/lib/modules-load.d/aloop.conf\n' "$work/timer.wav" "$work/aloop.conf"
     printf 'write %s /opt/boot-test\nset_inode_field /opt/boot-test mode 0100755\n' "$here/boot-test-inside.sh"
     printf 'write %s /usr/lib/systemd/system/boot-test.service\n' "$here/boot-test.service"
     printf 'symlink /usr/lib/systemd/system/multi-user.target.wants/boot-test.service ../boot-test.service\n'
     printf 'mkdir /usr/lib/systemd/system/voice-needle.service.d\n'
     printf 'write %s /usr/lib/systemd/system/voice-needle.service.d/emulated.conf\n' "$work/emulated.conf"
-} >>"$work/commands"
-sed -i '/service.d.emulated/d' "$work/commands"
+} >"$work/commands"
 debugfs -w -f "$work/commands" "$card?offset=$slot_at" >"$work/debugfs.log" 2>&1
 
 started=$(date +%s)
