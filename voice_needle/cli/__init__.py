@@ -24,6 +24,7 @@ COMMANDS = {
     "devices": ("devices", "devices", "Sound devices, board profiles, every option."),
     "doctor": ("doctor", "doctor", "Check this device; each line with the fix to type."),
     "models": ("models", "models", "List, pull and verify models."),
+    "bundle": ("bundle", "bundle", "One signed configuration for many devices."),
     "eval": ("evaluate", "evaluate", "Accuracy on files: router, speech, duplex, scenarios."),
     "bench": ("bench", "bench", "Milliseconds, memory and idle load of this machine."),
     "train": ("train", "train", "Train or fine-tune the embedded router (extra [train])."),
