@@ -127,7 +127,7 @@ class Decision:
     reason: str = ""  # for the trace: "template", "negated", "no tool fits", "below threshold 0.82", ...
     router: str = ""
     elapsed_ms: float = 0.0
-    complete: bool = True  # False: the words end where more must follow ("and ...", "to the ..."); used by the endpointer
+    complete: bool = True  # False: the words end where more must follow ("and ...", "to the ...")
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ class Tool:
     say: Say = Say()
     plugin: str = ""
     handler: Mapping[str, Any] = field(default_factory=dict)  # {"python": "handlers:light_on"} | {"mqtt": {...}} | ...
-    result_bindings: Mapping[str, str] = field(default_factory=dict)  # parameter -> "tool.result_key" of the call before
+    result_bindings: Mapping[str, str] = field(default_factory=dict)  # parameter -> "tool.key" of the result before
 
     @property
     def properties(self) -> Mapping[str, Mapping[str, Any]]:
