@@ -186,3 +186,20 @@ def test_no_network_but_this_machine_and_the_configured_broker(machine: Machine)
     assert probe("IPAddressAllow=10.9.9.1\n")["10.9.9.1"] == "connected"
 
 
+
+
+@pytest.mark.slow
+def test_the_file_on_the_boot_partition_sets_the_limits_before_the_assistant_starts(machine: Machine):
+    machine.write("boot/firmware/voice-needle.yaml", "profile: pi4\nconfig: {plugins: {home: {broker: 'mqtt://192.0.2.7'}}}\n")
+    try:
+        done = machine.run("systemctl", "restart", "voice-needle-setup.service", seconds=60)
+        assert done.returncode == 0, machine.journal("voice-needle-setup.service")
+        assert machine.show("MemoryMax") == str(900 << 20)
+        assert "192.0.2.7" in machine.show("IPAddressAllow") and "any" not in machine.show("IPAddressAllow")
+        assert "VOICE_NEEDLE_PROFILE=pi4" in machine.show("Environment")
+        machine.write("boot/firmware/voice-needle.yaml", "profil: pi5\n")
+        machine.run("systemctl", "restart", "voice-needle-setup.service", seconds=60)
+        assert "did you mean `profile`" in machine.journal("voice-needle-setup.service")
+        assert machine.show("MemoryMax") == str(900 << 20)  # the last good one
+    finally:
+        (machine.root / "boot/firmware/voice-needle.yaml").unlink()
