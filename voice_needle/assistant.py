@@ -35,6 +35,7 @@ from voice_needle.events import (
     AnswerStarted,
     Decided,
     Decision,
+    DialogueAct,
     Event,
     Fault,
     Heard,
@@ -82,6 +83,7 @@ class Hearing:
     asked_ms: float = 0.0  # when partial words were last asked for, in sound fed
     partial: asyncio.Task[None] | None = None
     words: str = ""
+    stop_words: str = ""  # partial words that were a stop; those after them may be our own voice
     unfinished: bool = False  # those words: more must follow
     ahead: asyncio.Task[Ahead] | None = None  # of this pause; gone when speech goes on
 
@@ -292,6 +294,8 @@ class Assistant:
         if self._hearing is not hearing or hearing.ahead not in (None, asyncio.current_task()):
             return
         hearing.words, hearing.unfinished = transcript.text, not decision.complete
+        if decision.act in (DialogueAct.STOP, DialogueAct.CANCEL):
+            hearing.stop_words = transcript.text
         self._emit(Heard, hearing.turn, transcript=transcript, elapsed_ms=0.0)
         self.barge_in.words(transcript, decision, final=False)
 
@@ -342,7 +346,7 @@ class Assistant:
                 decision = turn.decision = await self._decide_over_voice(transcript)
             if self.floor() is not None:
                 transcript, decision = await second_reading(
-                    transcript, decision, hearing.words, self._decide_over_voice
+                    transcript, decision, hearing.stop_words or hearing.words, self._decide_over_voice
                 )
                 turn.transcript, turn.decision = transcript, decision
             verdict = self.barge_in.words(transcript, decision, final=True)
