@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from voice_needle import last_words
+
 if TYPE_CHECKING:
     from voice_needle.assistant import Assistant
 
@@ -47,7 +49,7 @@ class Watchdog:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._send = send or (lambda message: notify(message, environment))
-        self._now, self._stuck_s = now, stuck_s
+        self._now, self._stuck_s, self._environment = now, stuck_s, environment
         self.every_s = int(environment.get("WATCHDOG_USEC") or 40_000_000) / 4e6
         self._fed_s: float | None = None
 
@@ -56,6 +58,7 @@ class Watchdog:
         now = self._now()
         if self._fed_s is None:
             self._send("READY=1\nSTATUS=Listening")
+            last_words.forget(self._environment)
         elif now - self._fed_s < self.every_s:
             return
         if self._stuck_s() < STUCK_S:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from pathlib import Path
 
@@ -68,19 +67,9 @@ def meter(level: float) -> None:
 
 
 def _say(config: Config, text: str) -> None:
-    from voice_needle.assembly import make_sink, make_voice
-    from voice_needle.clock import RealClock
-    from voice_needle.speak.speaker import Speaker
-
-    async def speak() -> None:
-        speaker = Speaker(make_voice(config), make_sink(config, RealClock()))
-        try:
-            await speaker.start()
-            await speaker.say(text)
-        finally:
-            await speaker.close()
+    from voice_needle.last_words import say
 
     try:
-        asyncio.run(speak())
+        say(config, text)
     except VoiceNeedleError as error:
         click.echo(f"It cannot be said aloud: {error}. Fix: {error.fix}", err=True)

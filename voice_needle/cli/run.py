@@ -12,6 +12,7 @@ import click
 from voice_needle import config as configuration
 from voice_needle.cli.common import config_options, json_option
 from voice_needle.clock import Clock, RealClock, ScriptedClock
+from voice_needle.errors import VoiceNeedleError
 from voice_needle.events import Event
 
 
@@ -48,6 +49,7 @@ def run(
     as_json: bool,
 ) -> None:
     """Listen, understand, act, answer. With --json, one trace line a turn on standard output."""
+    from voice_needle import last_words
     from voice_needle.assembly import open_assistant, open_registry
     from voice_needle.trace import Trace
     from voice_needle.watchdog import watched
@@ -78,6 +80,9 @@ def run(
         asyncio.run(listen())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+    except VoiceNeedleError as error:
+        last_words.tell(config, error)
+        raise
     finally:
         if trace_file and out is not None:
             out.close()
