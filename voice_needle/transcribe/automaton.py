@@ -8,6 +8,7 @@ Thompson, subset, Moore (Hopcroft, Motwani, Ullman: Introduction to Automata The
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from voice_needle.transcribe.patterns import Choice, Loop, Node, Ref, Seq, Words
 
 MAX_STATES = 50_000
 SAMPLES = 8_000
+SHARE_ABOVE = 2_000
+"""Arcs that the copies of one rule may have together; 10,000 arcs cost pocketsphinx about 50 MB."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,9 @@ class Network:
         return "\n".join([*lines, "FSG_END", ""])
 
 
-def build_network(top: Node, rules: Mapping[str, Node], inline: frozenset[str], seed: int = 1) -> Network:
+def build_network(
+    top: Node, rules: Mapping[str, Node], inline: frozenset[str], seed: int = 1, share_above: int = SHARE_ABOVE
+) -> Network:
     """Determinise the frame of the sentences, and each value rule by itself; then lay a copy of its rule out at every slot.
 
     Determinising through free text or long numbers would multiply states without end. inline: rules that belong to the frame.
@@ -214,19 +219,29 @@ def build_network(top: Node, rules: Mapping[str, Node], inline: frozenset[str], 
         automaton = compile_patterns(rules[name], {})
         samples = [draw(rules[name], rules, rng) for _ in range(SAMPLES // 10)]
         parts[f"<{name}>"] = automaton, weigh(automaton, samples)
-    return _compose(frame, weigh(frame, drawn), parts)
+    return _compose(frame, weigh(frame, drawn), parts, share_above)
 
 
 def _compose(
     frame: Automaton,
     weights: list[dict[str | None, float]],
     parts: Mapping[str, tuple[Automaton, list[dict[str | None, float]]]],
+    share_above: int,
 ) -> Network:
-    """Slots of the same rule that lead to the same place share one copy of it."""
+    """Slots of the same rule that lead to the same place share one copy of it.
+
+    Where the copies of a rule would have more than `share_above` arcs, it is laid out only twice: for the slots after which the
+    sentence may end, and for the others. A sentence may then go on as after another slot of that kind, which the router
+    refuses; every sentence of the patterns keeps its chance.
+    """
     arcs: list[Arc] = []
     final = len(frame.arcs)
     states = final + 1
-    bodies: dict[tuple[str, int], int] = {}
+    places = {(symbol, after) for row in frame.arcs for symbol, after in row.items() if symbol in parts}
+    copies = Counter(symbol for symbol, _ in places)
+    shared = {symbol for symbol, many in copies.items() if many * parts[symbol][0].arc_count > share_above}
+    bodies: dict[tuple[str, int | bool], tuple[int, list[tuple[int, float]]]] = {}
+    left: set[tuple[str, int]] = set()
     for state, row in enumerate(frame.arcs):
         if state in frame.accepting:
             arcs.append(Arc(state, final, weights[state][None], ""))
@@ -235,23 +250,35 @@ def _compose(
             if symbol not in parts:
                 arcs.append(Arc(state, after, chance, symbol))
                 continue
-            if (symbol, after) not in bodies:
-                automaton, inner = parts[symbol]
-                base = bodies[symbol, after] = states
-                states += len(automaton.arcs)
-                again = _repeated(automaton, inner)
-                if again is not None:  # a loop: once round is enough to hold, with a silent way back
-                    arcs += [Arc(base, base + again, inner[0][word], word) for word in automaton.arcs[0]]
-                    arcs.append(Arc(base + again, base, 1.0 - inner[again][None], ""))
-                    arcs.append(Arc(base + again, after, inner[again][None], ""))
-                    arcs.append(Arc(state, base, chance, ""))
-                    continue
-                for at, ways in enumerate(automaton.arcs):
-                    arcs += [Arc(base + at, base + to, inner[at][word], word) for word, to in ways.items()]
-                    if at in automaton.accepting:
-                        arcs.append(Arc(base + at, after, inner[at][None], ""))
-            arcs.append(Arc(state, bodies[symbol, after], chance, ""))
+            key = (symbol, after in frame.accepting) if symbol in shared else (symbol, after)
+            if key not in bodies:
+                body, ends = _body(*parts[symbol], states)
+                bodies[key] = states, ends
+                arcs += body
+                states += len(parts[symbol][0].arcs)
+            base, ends = bodies[key]
+            if (symbol, after) not in left:
+                left.add((symbol, after))
+                arcs += [Arc(end, after, leave, "") for end, leave in ends]
+            arcs.append(Arc(state, base, chance, ""))
     return Network(tuple(arcs), states, final)
+
+
+def _body(
+    automaton: Automaton, weights: list[dict[str | None, float]], base: int
+) -> tuple[list[Arc], list[tuple[int, float]]]:
+    """One copy of a rule, its states numbered from `base`: (arcs, [(state where it may be left, the chance of that)])."""
+    again = _repeated(automaton, weights)
+    if again is not None:  # a loop: once round is enough to hold, with a silent way back
+        arcs = [Arc(base, base + again, weights[0][word], word) for word in automaton.arcs[0]]
+        arcs.append(Arc(base + again, base, 1.0 - weights[again][None], ""))
+        return arcs, [(base + again, weights[again][None])]
+    arcs = [
+        Arc(base + at, base + to, weights[at][word], word)
+        for at, ways in enumerate(automaton.arcs)
+        for word, to in ways.items()
+    ]
+    return arcs, [(base + at, weights[at][None]) for at in sorted(automaton.accepting)]
 
 
 def _repeated(automaton: Automaton, weights: list[dict[str | None, float]]) -> int | None:

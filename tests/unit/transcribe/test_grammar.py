@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from voice_needle.errors import BadToolSchema
@@ -9,6 +11,7 @@ from voice_needle.tools import Tool, Toolset
 from voice_needle.transcribe.automaton import Network, build_network
 from voice_needle.transcribe.grammar import FRAME, build_grammar
 from voice_needle.transcribe.language_model import arpa_text, draw_sentences
+from voice_needle.transcribe.patterns import draw
 from voice_needle.transcribe.pronounce import dictionary_text, pronunciations
 
 LAMP = Tool(
@@ -97,3 +100,15 @@ def test_pronunciations() -> None:
     assert found["shelfomat"] == ("SH EH L F OW M AE T",)
     assert found["zzyzx"]
     assert "lamp L AE M P\n" in dictionary_text(["lamp"])
+
+
+def test_a_rule_laid_out_too_often_is_shared_and_every_sentence_stays() -> None:
+    grammar = build_grammar(Toolset([LAMP]))
+    apart = build_network(grammar.top, grammar.rules, FRAME, share_above=1_000_000)
+    shared = build_network(grammar.top, grammar.rules, FRAME, share_above=0)
+    assert len(shared.arcs) < 0.7 * len(apart.arcs)
+    rng = random.Random(5)
+    sentences = [draw(grammar.top, grammar.rules, rng) for _ in range(300)]
+    assert all(shared.accepts(words) for words in sentences)
+    assert not shared.accepts(["set", "the", "garden", "lamp"])
+    assert not shared.accepts(["kitchen"])
