@@ -139,6 +139,14 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Fleet:
+    """Telling an existing MQTT broker how this device is. Off unless a broker is named."""
+
+    broker: str = option("", "mqtts://[user:password@]host[:port] of the broker that is told; empty: nobody is")
+    words: bool = option(False, "tell it also what was said and called; otherwise only outcomes and milliseconds")
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that can be set."""
 
@@ -152,6 +160,7 @@ class Config:
     speak: Speak = field(default_factory=Speak)
     barge_in: BargeIn = field(default_factory=BargeIn)
     budget: Budget = field(default_factory=Budget)
+    fleet: Fleet = field(default_factory=Fleet)
     plugins: dict[str, dict[str, Any]] = option({}, "settings of each plugin, by the plugin's name")
 
 

@@ -169,7 +169,7 @@ def limit(config: Config, root: Path) -> list[str]:
 
 def hosts(config: Config) -> Iterator[str]:
     """Hosts that the configuration itself names in a URL: brokers, databases, the local model server."""
-    for text in (config.route.escalate_url, *_texts(config.plugins)):
+    for text in (config.route.escalate_url, config.fleet.broker, *_texts(config.plugins)):
         if "://" in text:
             host = urlsplit(text).hostname
             if host:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import click
@@ -51,6 +52,7 @@ def run(
     """Listen, understand, act, answer. With --json, one trace line a turn on standard output."""
     from voice_needle import last_words
     from voice_needle.assembly import open_assistant, open_registry
+    from voice_needle.fleet import reporting
     from voice_needle.trace import Trace
     from voice_needle.watchdog import watched
 
@@ -64,10 +66,12 @@ def run(
     show = Display(quiet=as_json)
 
     async def listen() -> None:
-        async with open_assistant(
-            config, clock, registry, input_file=input_file, output_file=output_file, realtime=realtime,
-            trace=Trace(out), emit=show,
-        ) as assistant:  # fmt: skip
+        async with AsyncExitStack() as stack:
+            emit = stack.enter_context(reporting(config, show))
+            assistant = await stack.enter_async_context(open_assistant(
+                config, clock, registry, input_file=input_file, output_file=output_file, realtime=realtime,
+                trace=Trace(out), emit=emit,
+            ))  # fmt: skip
             task = asyncio.ensure_future(assistant.run())
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
