@@ -265,7 +265,11 @@ class Conversation:
         turn.scope.check()
         if turn.decision is None or turn.decision.act is not DialogueAct.CORRECT:
             self.memory.replaced = None
-        self.memory.last_calls, self._last_results, self._stopped_results = tuple(calls), (), ()  # before another is heard
+        self.memory.last_calls, self._last_results, self._stopped_results = (
+            tuple(calls),
+            (),
+            (),
+        )  # before another is heard
         self._acting(turn)
         self._execution = asyncio.ensure_future(self._execute(turn, calls, confidence, confirmed))
         results = await asyncio.shield(self._execution)

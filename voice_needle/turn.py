@@ -84,7 +84,9 @@ class Turn:
     unsaid: str = ""
     interrupted_by: str = ""  # "" | stop | cancel | correct | request
     ms: dict[str, float] = field(default_factory=dict)  # stage -> milliseconds
-    begun: asyncio.Event = field(default_factory=asyncio.Event)  # it acts, answers or is over: the next may be understood
+    begun: asyncio.Event = field(
+        default_factory=asyncio.Event
+    )  # it acts, answers or is over: the next may be understood
 
     @property
     def number(self) -> int:

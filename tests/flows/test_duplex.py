@@ -42,7 +42,16 @@ def test_there_are_enough_of_every_kind():
     scenarios = load_all()
     assert len(scenarios) >= 120
     assert {s.plugin for s in scenarios} == {"home", "warehouse", "in_car"}
-    for kind in (*duplex_report.DISFLUENCIES, "stop", "cancel", "correction", "request", "backchannel", "noise", "aside"):
+    for kind in (
+        *duplex_report.DISFLUENCIES,
+        "stop",
+        "cancel",
+        "correction",
+        "request",
+        "backchannel",
+        "noise",
+        "aside",
+    ):
         assert sum(s.kind == kind for s in scenarios) >= 3, kind
     assert {1, 2, 3} <= {len(s.calls) for s in scenarios if s.kind in ("chain", "plain", "filler")}
     assert len({(s.plugin, s.name, s.kind) for s in scenarios}) == len(scenarios)

@@ -24,9 +24,8 @@ from voice_needle.assembly import make_endpointer, make_router, open_registry
 from voice_needle.assistant import Ahead, Assistant, Hearing, Parts
 from voice_needle.audio import to_ms
 from voice_needle.clock import ScriptedClock
-from voice_needle.config import Config
 from voice_needle.config import BargeIn as BargeInSettings
-from voice_needle.config import Route
+from voice_needle.config import Config, Route
 from voice_needle.conversation import Conversation
 from voice_needle.dispatch.hosts import Hosts
 from voice_needle.dispatch.ledger import Ledger
@@ -55,7 +54,18 @@ INTERRUPT = {
     "warehouse": ["make that twelve", "no, seven", "no, twelve"],
     "in_car": ["no, the passenger window", "make that twenty two"],
 }
-ALWAYS = ["stop", "cancel", "cancel that", "no", "yes", "undo that", "uh huh", "what did you say", "never mind", "no, both"]
+ALWAYS = [
+    "stop",
+    "cancel",
+    "cancel that",
+    "no",
+    "yes",
+    "undo that",
+    "uh huh",
+    "what did you say",
+    "never mind",
+    "no, both",
+]
 
 
 @dataclass
@@ -231,13 +241,17 @@ def check(bench: Bench, turns: list[Turn], first_entry: int, first_effect: int) 
     for entry in entries.values():
         if entry.status == "ok" and entry.id not in happened:
             wrong.append(f"claimed: {entry.call} is said to be done, and is not")
-    asked = Counter((e.turn, e.call.tool, str(sorted(e.call.arguments.items()))) for e in entries.values() if e.undoes is None)
+    asked = Counter(
+        (e.turn, e.call.tool, str(sorted(e.call.arguments.items()))) for e in entries.values() if e.undoes is None
+    )
     wrong += [f"twice: {what} within one turn" for what, count in asked.items() if count > 1]
     undone = Counter(e.undoes for e in entries.values() if e.undoes is not None and e.status == "ok")
     wrong += [f"twice: entry {number} taken back {count} times" for number, count in undone.items() if count > 1]
     numbers = [turn.number for turn in turns]
     strangers = [entry for entry in entries.values() if entry.turn not in numbers]
-    wrong += [f"a side effect in the name of turn {entry.turn}, which is not of this conversation" for entry in strangers]
+    wrong += [
+        f"a side effect in the name of turn {entry.turn}, which is not of this conversation" for entry in strangers
+    ]
     wrong += standing_twice(turns, list(entries.values()))
     return wrong
 

@@ -75,7 +75,11 @@ class Scene:
         probabilities = []
         for _ in range(frames):
             time_s = (np.arange(FRAME_SAMPLES) + self.at) / 16_000
-            wave = np.sign(np.sin(2 * np.pi * hz * time_s)) if hz else np.random.default_rng(self.at).normal(size=FRAME_SAMPLES)
+            wave = (
+                np.sign(np.sin(2 * np.pi * hz * time_s))
+                if hz
+                else np.random.default_rng(self.at).normal(size=FRAME_SAMPLES)
+            )
             self.at += FRAME_SAMPLES
             frame = np.asarray(wave * 2_000, np.int16)
             probabilities.append(self.barge_in.listen(frame, self.vad, self.at / 16_000)[1])
@@ -123,7 +127,9 @@ async def test_an_utterance_without_words_is_waited_for_longer_but_not_for_ever(
     assert scene.voice.gain_db == 0.0
 
 
-@pytest.mark.parametrize(("decision", "silent"), [(HALF, True), (REQUEST, True), (STOP, True), (UH_HUH, False), (ASIDE, False)])
+@pytest.mark.parametrize(
+    ("decision", "silent"), [(HALF, True), (REQUEST, True), (STOP, True), (UH_HUH, False), (ASIDE, False)]
+)
 def test_partial_words_that_may_be_meant_for_us_silence_us(decision: Decision, silent: bool):
     scene = Scene()
     scene.hear(20)

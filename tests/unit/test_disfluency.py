@@ -65,6 +65,6 @@ def test_a_corrected_call_is_only_as_sure_as_its_correction():
 
 
 def test_digits_that_are_said_twice_stay_two():
-    assert without_repeats("bin five five".split()) == "bin five five".split()
-    assert without_repeats("bin five five".split(), numbers=True) == "bin five".split()
-    assert without_repeats("can you can you can you help".split()) == "can you help".split()
+    assert without_repeats(["bin", "five", "five"]) == ["bin", "five", "five"]
+    assert without_repeats(["bin", "five", "five"], numbers=True) == ["bin", "five"]
+    assert without_repeats(["can", "you", "can", "you", "can", "you", "help"]) == ["can", "you", "help"]
