@@ -55,6 +55,7 @@ class FirstBoot:
 def main(root: Path = Path("/"), reload: Callable[[], None] | None = None) -> int:
     """0, or 1 when something was wrong; the assistant is started in any case."""
     problems: list[str] = []
+    keep_machine_id(root)
     try:
         boot = next((root / name for name in BOOT_FILES if (root / name).is_file()), None)
         if boot is not None and is_new(boot, root):
@@ -71,6 +72,23 @@ def main(root: Path = Path("/"), reload: Callable[[], None] | None = None) -> in
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0
+
+
+def keep_machine_id(root: Path) -> None:
+    """One machine-id(5) for journal and programs: on a read-only root systemd makes up a new one at each boot, and an overlay
+    over /etc hides it. It goes into this slot's kernel command line, where systemd finds it before anything else.
+    """
+    try:
+        running = (root / "run/machine-id").read_text(encoding="ascii").strip()
+        command = (root / "proc/cmdline").read_text(encoding="utf-8").split()
+    except OSError:
+        return  # the machine has a permanent one
+    if (root / "etc/machine-id").read_text(encoding="ascii").strip() != running:
+        _write(root / "etc/machine-id", running + "\n", 0o444)
+    slot = next((word.removeprefix("vn.slot=") for word in command if word.startswith("vn.slot=")), "")
+    line = root / "boot/firmware" / slot / "cmdline.txt"
+    if slot and line.is_file() and "systemd.machine_id=" not in line.read_text(encoding="utf-8"):
+        _write(line, f"{line.read_text(encoding='utf-8').strip()} systemd.machine_id={running}\n")
 
 
 def is_new(boot: Path, root: Path) -> bool:

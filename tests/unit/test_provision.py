@@ -104,3 +104,19 @@ def test_hosts_on_this_machine_open_nothing_and_unknown_ones_are_told(root: Path
     assert boot(root, config) == 1
     assert drop_in(root, "60-network.conf") == "[Service]\nIPAddressAllow=198.51.100.3\n"
     assert "no.invalid" in capsys.readouterr().err
+
+
+def test_the_machine_id_of_the_first_boot_is_kept(root: Path):
+    (root / "proc").mkdir()
+    (root / "boot/firmware/a").mkdir()
+    (root / "etc/machine-id").write_text("")
+    (root / "proc/cmdline").write_text("root=/dev/mmcblk0p2 ro vn.slot=a\n")
+    line = root / "boot/firmware/a/cmdline.txt"
+    line.write_text("root=/dev/mmcblk0p2 ro vn.slot=a\n")
+    (root / "run/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    provision.main(root, lambda: None)
+    assert (root / "etc/machine-id").read_text() == "0123456789abcdef0123456789abcdef\n"
+    assert line.read_text() == "root=/dev/mmcblk0p2 ro vn.slot=a systemd.machine_id=0123456789abcdef0123456789abcdef\n"
+    before = line.read_text()
+    provision.main(root, lambda: None)
+    assert line.read_text() == before
