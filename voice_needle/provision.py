@@ -55,7 +55,10 @@ class FirstBoot:
 def main(root: Path = Path("/"), reload: Callable[[], None] | None = None) -> int:
     """0, or 1 when something was wrong; the assistant is started in any case."""
     problems: list[str] = []
-    keep_machine_id(root)
+    try:
+        keep_machine_id(root)
+    except OSError as error:
+        problems.append(f"The machine's id could not be kept: {error}\nFix: check the boot partition: fsck -a LABEL=VN-BOOT")
     try:
         boot = next((root / name for name in BOOT_FILES if (root / name).is_file()), None)
         if boot is not None and is_new(boot, root):
@@ -83,8 +86,9 @@ def keep_machine_id(root: Path) -> None:
         command = (root / "proc/cmdline").read_text(encoding="utf-8").split()
     except OSError:
         return  # the machine has a permanent one
-    if (root / "etc/machine-id").read_text(encoding="ascii").strip() != running:
-        _write(root / "etc/machine-id", running + "\n", 0o444)
+    permanent = root / "etc/machine-id"
+    if not permanent.is_file() or permanent.read_text(encoding="ascii").strip() != running:
+        _write(permanent, running + "\n", 0o444)
     slot = next((word.removeprefix("vn.slot=") for word in command if word.startswith("vn.slot=")), "")
     line = root / "boot/firmware" / slot / "cmdline.txt"
     if slot and line.is_file() and "systemd.machine_id=" not in line.read_text(encoding="utf-8"):
