@@ -101,5 +101,5 @@ def test_the_report_counts(tmp_path: Path):
 def test_a_broken_script_is_refused_with_its_place(text: str, tmp_path: Path):
     file = tmp_path / "home.yaml"
     file.write_text(text)
-    with pytest.raises(ConfigError, match="home.yaml, scenario 1"):
+    with pytest.raises(ConfigError, match=r"home\.yaml, scenario 1"):
         load(file)
