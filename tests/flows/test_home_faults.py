@@ -60,7 +60,7 @@ class Home:
 
     async def until(self, done: Callable[[], bool], seconds: float = 10.0) -> None:
         async with asyncio.timeout(seconds):
-            while not done():
+            while not done():  # noqa: ASYNC110 - the house is another thread's
                 await asyncio.sleep(0.01)
 
     async def back(self) -> None:

@@ -7,6 +7,7 @@ Sentences are synthesised, then go through the real parts. Times of one run on a
 from __future__ import annotations
 
 import asyncio
+import functools
 import resource
 import statistics
 import subprocess
@@ -113,7 +114,8 @@ def bench_stages(config: Config, tools: Toolset, limit: int = 10) -> dict[str, A
         transcribe.append((time.perf_counter() - started) * 1000)
         right += transcript.text == text
         sound_ms += utterance.duration_ms
-        route += [timed(lambda t=text: router.route(Transcript(t), tools, context)) for _ in range(5)]
+        asked = functools.partial(router.route, Transcript(text), tools, context)
+        route += [timed(asked) for _ in range(5)]
     recogniser.close()
     return {
         "loading_ms": {name: round(ms, 1) for name, ms in loading.items()},
@@ -136,7 +138,7 @@ async def _voice(config: Config, texts: Sequence[str]) -> dict[str, float]:
         async for _ in pieces:
             first.append((time.perf_counter() - started) * 1000)
             break
-        await pieces.aclose()  # type: ignore[attr-defined]
+        await pieces.aclose()
         await asyncio.sleep(0.05)
     await voice.close()
     return summary(first)

@@ -126,7 +126,8 @@ def own_voice(text: str) -> Samples:
     """Our own voice: espeak-ng, cached by its words."""
     path = cache_folder() / f"espeak-{hashlib.sha256(text.encode()).hexdigest()[:24]}.npy"
     if path.exists():
-        return np.load(path)
+        cached: Samples = np.load(path)
+        return cached
     wav = path.with_suffix(".wav")
     command = ["espeak-ng", "-v", "en-gb", "-s", "170", "-w", str(wav), text]
     if subprocess.run(command, check=False, capture_output=True, timeout=60).returncode:

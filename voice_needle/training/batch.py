@@ -114,7 +114,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
-        moved = {item.name: getattr(self, item.name) for item in fields(self)}
+        moved: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
         return Batch(**{name: held.to(device) if isinstance(held, Tensor) else held for name, held in moved.items()})
 
 
