@@ -114,8 +114,11 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
-        moved: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
-        return Batch(**{name: held.to(device) if isinstance(held, Tensor) else held for name, held in moved.items()})
+        moved: dict[str, Any] = {}
+        for item in fields(self):
+            held = getattr(self, item.name)
+            moved[item.name] = held.to(device) if isinstance(held, Tensor) else held
+        return Batch(**moved)
 
 
 class Collator:
