@@ -21,9 +21,10 @@ from voice_needle.transcribe.confidence import Reading, agreement, features, log
 from voice_needle.transcribe.grammar import FRAME, Grammar, build_grammar
 from voice_needle.transcribe.hallucination import loudest_dbfs
 from voice_needle.transcribe.language_model import arpa_text, draw_sentences
+from voice_needle.transcribe.noise import add_floor, floor_rms
 from voice_needle.transcribe.pronounce import dictionary_text
 
-FORMAT = 4
+FORMAT = 5
 ALTERNATIVES = 4
 SCORE_SCALE = 1000.0  # hyp.score is the exponential of a scaled log-likelihood; this makes it a handy number a frame
 SHORTEST = SAMPLE_RATE_HZ // 20
@@ -34,7 +35,8 @@ WEIGHTS = (8.7, 6.6, 0.3)
 
 @dataclass(frozen=True)
 class SphinxSettings:
-    """noise_floor: RMS in LSB of the white noise added to the sound; the acoustic model was trained on rooms, not on silence.
+    """noise_floor, noise_share: RMS in LSB of the white noise added to the sound, and how much of the background's RMS more;
+    the acoustic model was trained on rooms, not on silence.
 
     beam, word_beam: how far under the best path a search state, a word end, may be (smaller is wider). language_weight:
     weight of grammar and language model against the sound. silence, filler: chance of a pause, of a breath or cough, between
@@ -43,6 +45,7 @@ class SphinxSettings:
     """
 
     noise_floor: float = 25.0
+    noise_share: float = 0.4
     beam: float = 1e-60
     word_beam: float = 1e-40
     language_weight: float = 5.0
@@ -158,7 +161,8 @@ class SphinxRecogniser:
     def _with_floor(self, samples: Samples) -> Samples:
         """The sound plus white noise, the same for the same sound."""
         seed = int.from_bytes(hashlib.blake2b(samples.tobytes(), digest_size=8).digest(), "little")
-        return add_floor(samples, self._settings.noise_floor, np.random.default_rng(seed))
+        level = floor_rms(samples, self._settings.noise_floor, self._settings.noise_share)
+        return add_floor(samples, level, np.random.default_rng(seed))
 
     def decode(self, search: str, sound: Samples) -> tuple[Reading, tuple[Word, ...]]:
         """One search over a whole utterance. Errors: EngineFailed."""
@@ -271,11 +275,6 @@ class SphinxStream:
         if self._decoder is not None:
             decoder, self._decoder = self._decoder, None
             decoder.end_utt()
-
-
-def add_floor(samples: Samples, rms: float, rng: np.random.Generator) -> Samples:
-    """samples plus white noise of `rms` LSB. (n,) int16 -> (n,) int16."""
-    return np.clip(samples + rng.normal(0.0, rms, len(samples)), -32768, 32767).astype(np.int16)
 
 
 def _is_filler(word: str) -> bool:

@@ -1,0 +1,42 @@
+"""How loud the background of an utterance is, and the white floor that hides it from the embedded recogniser.
+
+The acoustic model was trained on rooms: a floor of white noise that follows the background masks what is not speech evenly.
+Taking the background away instead (log-MMSE, Ephraim and Malah 1985; spectral subtraction) cost half of the commands at 12 dB.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from voice_needle.audio import SAMPLE_RATE_HZ, Samples
+
+FRAME = SAMPLE_RATE_HZ // 40
+QUIETEST = 0.1  # share of the frames, at least five, that are taken for background
+
+
+def background_rms(samples: Samples) -> float:
+    """RMS in LSB of the quietest tenth of the 25 ms frames; 0 where there are fewer than ten frames. samples: (n,) int16."""
+    frames = len(samples) // FRAME
+    if frames < 10:
+        return 0.0
+    power = np.mean(samples[: frames * FRAME].reshape(frames, FRAME).astype(np.float64) ** 2, axis=1)
+    return float(np.sqrt(np.sort(power)[: max(5, int(QUIETEST * frames))].mean()))
+
+
+def signal_to_noise_db(samples: Samples) -> float:
+    """Mean power of the utterance over that of its quietest frames, dB, 0 to 60; 60 where the background is not heard."""
+    background = background_rms(samples)
+    power = float(np.mean(samples.astype(np.float64) ** 2)) if len(samples) else 0.0
+    if background <= 0.0 or power <= 0.0:
+        return 60.0
+    return float(np.clip(10.0 * np.log10(max(power / background**2 - 1.0, 1e-9)), 0.0, 60.0))
+
+
+def floor_rms(samples: Samples, least: float, share: float) -> float:
+    """RMS in LSB of the white noise to add: `least`, and `share` of the background on top (powers add)."""
+    return float(np.hypot(least, share * background_rms(samples)))
+
+
+def add_floor(samples: Samples, rms: float, rng: np.random.Generator) -> Samples:
+    """samples plus white noise of `rms` LSB. (n,) int16 -> (n,) int16."""
+    return np.clip(samples + rng.normal(0.0, rms, len(samples)), -32768, 32767).astype(np.int16)
