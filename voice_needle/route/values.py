@@ -157,6 +157,8 @@ def _plain_number(words: Sequence[str]) -> Number | None:
     hundreds = colloquial_hundreds(words)
     if hundreds is not None:
         return hundreds
+    if len(words) == 2 and words[0] == words[1]:
+        return None  # "five five": a stumble over 5 as likely as 55
     digits = spoken_digits(words)
     return int(digits) if digits and len(words) > 1 and digits[0] != "0" else None
 

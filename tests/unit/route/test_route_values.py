@@ -142,6 +142,7 @@ READ: list[tuple[str, Mapping[str, Any], Any]] = [
 ]  # fmt: skip
 
 REFUSED: list[tuple[str, Mapping[str, Any], str]] = [
+    ("five five", INTEGER, "unsupported"),  # 5, stumbled over, or 55
     ("", NUMBER, "missing"), ("um", OPEN, "missing"), ("ninety degrees", CELSIUS, "out_of_range"), ("four", CELSIUS, "out_of_range"),
     ("twenty point two", CELSIUS, "out_of_range"), ("a hundred and one percent", PERCENT, "out_of_range"), ("minus five", PERCENT, "out_of_range"),
     ("zero", PIECES, "out_of_range"), ("twelve hours", MINUTES, "out_of_range"), ("five", {"type": "integer", "exclusiveMaximum": 5}, "out_of_range"),
