@@ -39,6 +39,6 @@ timeout "$limit" qemu-system-aarch64 -M virt -cpu "${QEMU_CPU:-cortex-a72}" -smp
     -kernel "$out/boot/a/vmlinuz" -initrd "$out/boot/a/initrd.img" \
     -append "root=/dev/vda2 ro rootwait console=ttyAMA0 quiet net.ifnames=0 vn.slot=a" \
     -drive file="$card",format=raw,if=virtio,cache=unsafe </dev/null >"$out/boot-test.log" 2>&1 || true
-grep -a '^BOOT-TEST' "$out/boot-test.log" | tr -d '\r' || true
+grep -ao 'BOOT-TEST.*' "$out/boot-test.log" | tr -d '\r' || true
 echo "boot-test took $(($(date +%s) - started)) s; its console is in $out/boot-test.log"
-grep -aq '^BOOT-TEST done' "$out/boot-test.log" && ! grep -aq '^BOOT-TEST FAIL' "$out/boot-test.log"
+grep -aq 'BOOT-TEST done' "$out/boot-test.log" && ! grep -aq 'BOOT-TEST FAIL' "$out/boot-test.log"
