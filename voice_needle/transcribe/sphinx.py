@@ -38,9 +38,10 @@ class SphinxSettings:
     """noise_floor, noise_share: RMS in LSB of the white noise added to the sound, and how much of the background's RMS more;
     the acoustic model was trained on rooms, not on silence.
 
-    beam, word_beam: how far under the best path a search state, a word end, may be (smaller is wider). language_weight:
-    weight of grammar and language model against the sound. silence, filler: chance of a pause, of a breath or cough, between
-    words. accept: confidence under which an utterance is refused as out of domain. cache: where compiled grammars are kept; a
+    beam, word_beam: how far under the best path a search state, a word end, may be (smaller is wider). most_states: phone
+    models a frame beyond which the beams narrow, so that many tools cost little more than few. language_weight: weight of
+    grammar and language model against the sound. silence, filler: chance of a pause, of a breath or cough, between words.
+    accept: confidence under which an utterance is refused as out of domain. cache: where compiled grammars are kept; a
     temporary folder when None. quiet_dbfs: an utterance whose loudest 100 ms is under this is silence.
     """
 
@@ -48,6 +49,7 @@ class SphinxSettings:
     noise_share: float = 0.4
     beam: float = 1e-60
     word_beam: float = 1e-40
+    most_states: int = 3000
     language_weight: float = 5.0
     silence: float = 0.3
     filler: float = 0.01
@@ -144,6 +146,7 @@ class SphinxRecogniser:
                 beam=chosen.beam,
                 pbeam=chosen.beam,
                 wbeam=chosen.word_beam,
+                maxhmmpf=chosen.most_states,
                 lw=chosen.language_weight,
                 silprob=chosen.silence,
                 fillprob=chosen.filler,
