@@ -27,8 +27,9 @@ from voice_needle.tools import Risk, Toolset
 from voice_needle.training.examples import Answer, Example
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
-TARGETS: Mapping[Risk, float] = {Risk.LOW: 0.04, Risk.MEDIUM: 0.025, Risk.HIGH: 0.01}
+TARGETS: Mapping[Risk, float] = {Risk.LOW: 0.05, Risk.MEDIUM: 0.03, Risk.HIGH: 0.01}
 CONFIRM: Mapping[Risk, float] = {Risk.LOW: 0.45, Risk.MEDIUM: 0.50, Risk.HIGH: 0.60}
+FLOORS = (0.0, -0.5, -1.0, -1.5)  # tried for `given`
 Numbers = NDArray[np.float64]
 
 
@@ -156,6 +157,15 @@ def fit_prior(router: StitchRouter, examples: Sequence[Example]) -> Prior:
     return Prior(float(slopes[0]), [float(value) for value in slopes[1:]], float(bias - slopes @ mean))
 
 
+def best_floor(router: StitchRouter, examples: Sequence[Example]) -> float:
+    """The logit from which a parameter counts as given, where most decisions are right."""
+    found = []
+    for floor in FLOORS:
+        router.calibration = replace(router.calibration, given=floor)
+        found.append((sum(item.right for item in observe(router, examples)), floor))
+    return max(found)[1]
+
+
 def threshold(confidence: Numbers, observations: Sequence[Observation], target: float) -> float:
     """The smallest confidence from which the calls executed are wrong at most at the target rate; 0.99 where none is."""
     order = np.argsort(-confidence, kind="stable")
@@ -171,6 +181,8 @@ def calibrate(folder: Path, examples: Sequence[Example], seed: int = 0) -> dict[
     router = StitchRouter(folder)
     prior = fit_prior(router, examples)
     router.calibration = replace(router.calibration, prior=prior)
+    given = best_floor(router, examples[::4])
+    router.calibration = replace(router.calibration, given=given)
     seen = observe(router, examples)
     acting, resting = [item for item in seen if item.acts], [item for item in seen if not item.acts]
     # Of what is not done the question is whether anything was to be done; a question is sure of itself where a decline is not.
@@ -183,7 +195,7 @@ def calibrate(folder: Path, examples: Sequence[Example], seed: int = 0) -> dict[
     for risk in TARGETS:
         thresholds["confirm"][risk.value] = min(thresholds["confirm"][risk.value], thresholds["act"][risk.value])
     record = {
-        "features": list(FEATURES), "act": asdict(act), "decline": asdict(decline), "prior": asdict(prior), "thresholds": thresholds,
+        "features": list(FEATURES), "act": asdict(act), "decline": asdict(decline), "prior": asdict(prior), "given": given, "thresholds": thresholds,
         "about": {"examples": len(seen), "acting": len(acting), "targets": {risk.value: value for risk, value in TARGETS.items()}},
     }  # fmt: skip
     (folder / "calibration.json").write_text(json.dumps(record) + "\n")
@@ -224,9 +236,9 @@ def measure(router: StitchRouter, observations: Sequence[Observation], plots: Pa
     refused = sum(not go for go, can in zip(goes, servable, strict=True) if not can)
     exact = sum((item.right if go else not item.servable) for item, go in zip(observations, goes, strict=True))
     record = {
-        "n": len(observations), "exact_if_always_sure": sum(item.right for item in observations) / len(observations), "exact": exact / len(observations),
-        "refusal_recall": refused / max(1, servable.count(False)), "coverage": held / max(1, sum(servable)),
-        "executed": calls, "wrong_executed": wrong / max(1, calls), "ece": expected_error(confidence, right), "threshold": at,
+        "n": len(observations), "exact_if_always_sure": sum(item.right for item in observations) / len(observations), "exact": float(exact) / len(observations),
+        "refusal_recall": float(refused) / max(1, servable.count(False)), "coverage": float(held / max(1, sum(servable))),
+        "executed": calls, "wrong_executed": float(wrong / max(1, calls)), "ece": expected_error(confidence, right), "threshold": at,
     }  # fmt: skip
     if plots is not None:
         plots.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from voice_needle.route.registry import get_router
 from voice_needle.route.stitch.engine import StitchRouter
 from voice_needle.training.calibrate import calibrate, measure, observe
 from voice_needle.training.card import write
+from voice_needle.training.draft import Style
 from voice_needle.training.examples import Example
 from voice_needle.training.export import export
 from voice_needle.training.fit import fresh_model
 from voice_needle.training.heldout import COUNTS, development_sets
+from voice_needle.training.mixture import Mixture
 from voice_needle.training.model import published_folder
 from voice_needle.training.readers import DEFAULT_DATA
 
@@ -29,6 +32,7 @@ TRIED: tuple[tuple[str, str], ...] = (
     ("Home Assistant's sentence templates and its implied domains", "Home Assistant tests (150 lines) exact 10 -> 83 %"),
     ("spans of one call chosen together, none overlapping, and only such as the parameter's type can be", "same weights: BFCL simple 7.3 -> 14.0 %, SLURP 62.7 -> 65.0 %"),
     ("noise on schema vectors, 36 renderings of each tool for 12", "requests in unseen domains acted on 25 -> 76 %, exactly right 20 -> 52 % (136 to 210 examples; 12 more minutes of training)"),
+    ("words shared by tool and utterance, and the untuned encoder's cosine, weighed beside the network", "right tool first in unseen domains 90.5 -> 93.5 % (201 requests), in the fitted ones 82 -> 87 % (330)"),
     ("as many calls as the count head says, for every tool over one half", "several calls in unseen domains, exactly right 14 -> 18 %, half-servable refused 40 -> 60 %"),
 )  # fmt: skip
 LIMITS = (
@@ -64,14 +68,15 @@ def ship(
     fitting, measured = _sets(data, size)
     record = calibrate(out, fitting)
     router = StitchRouter(out)
-    own = {name: measure(router, observe(router, examples), plots, name) for name, examples in measured.items()}
+    drawn = {"held_out_domains": plots}
+    own = {name: measure(router, observe(router, examples), drawn.get(name), name) for name, examples in measured.items()}
     count_plot({count: own[f"tools_{count}"] for count in COUNTS}, plots / "tools.png")
     files = sorted((data / "router" / "dev").glob("*.xz"))
     public = evaluate(files, get_router("stitch", folder=out), name="stitch", limit=limit, progress=False)
     about["bytes"] = sum(path.stat().st_size for path in out.iterdir())
     results = {
         "about": about, "files": public["files"], "all": public["all"], "own": own, "thresholds": record["thresholds"],
-        "calibrated_on": ["the domains " + " and ".join(FITTED_ON), "single held-out tools", "Home Assistant's intents"],
+        "calibrated_on": ["the held-out domains " + " and ".join(FITTED_ON), "single held-out tools", "as many requests to known tools"],
     }  # fmt: skip
     (plots / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     write(out / "MODEL_CARD.md", results, TRIED, LIMITS)
@@ -79,14 +84,20 @@ def ship(
 
 
 def _sets(data: Path, size: int) -> tuple[list[Example], dict[str, list[Example]]]:
-    """Examples to fit confidence on, and sets to measure on; no domain is in both."""
+    """Examples to fit confidence on, and sets to measure on; no held-out domain is in both.
+
+    A device meets tools like those of the training and others: confidence is fitted on as many of the one as of the other.
+    """
     first, second = development_sets(1, size, data), development_sets(2, 2 * size, data)
-    fitting = [item for item in second["held_out_domains"] if item.pool in FITTED_ON]
-    fitting += second["held_out_tools"] + second["home"][: size // 2]
+    fitting = [item for item in second["held_out_domains"] if item.pool in FITTED_ON] + second["held_out_tools"]
+    known = Mixture(3, data=data, sources=())
+    own = [known.own(style=Style(clear=True)) for _ in range(len(fitting) - size // 2)]
+    fitting += [item for item in own if known.may_be_used(item)] + second["home"][: size // 2]
+    random.Random(size).shuffle(fitting)
     measured = {"held_out_domains": [item for item in first["held_out_domains"] if item.pool not in FITTED_ON]}
     measured["home"] = first["home"][: size // 2]
     for count in COUNTS:
-        measured[f"tools_{count}"] = first[f"tools_{count}"][: size // 3]
+        measured[f"tools_{count}"] = first[f"tools_{count}"][: size // 4]
     return fitting, measured
 
 

@@ -16,16 +16,20 @@ from voice_needle.route.stitch.decode import Draft, Place
 from voice_needle.route.stitch.encoder.network import Floats, Selected
 
 FEATURES = (
-    "present", "rival", "servable", "start", "count", "margin", "span", "choice", "unnamed", "calls", "tools", "pieces",
-    "margins", "spans", "alike", "named", "mentioned",
+    "present", "rival", "servable", "start", "count", "margin", "span", "choice", "unnamed", "calls", "margins",
+    "spans", "alike", "named", "mentioned",
 )  # fmt: skip
 _LIMIT = 12.0
 
 
 def features(
-    selected: Selected, support: Floats, wanted: Sequence[Place], drafts: Sequence[Draft], tools: int, pieces: int
+    selected: Selected, support: Floats, wanted: Sequence[Place], drafts: Sequence[Draft]
 ) -> Floats:
-    """One number for each of FEATURES; for a decline `wanted` and `drafts` are empty. support: (k, 3), see Prior."""
+    """One number for each of FEATURES; for a decline `wanted` and `drafts` are empty. support: (k, 3), see Prior.
+
+    Neither the number of tools nor the length of the sentence is among them: what a fit makes of those does not carry over to
+    other toolsets and to written text.
+    """
     chosen = {place.tool for place in wanted}
     rivals = [float(logit) for number, logit in enumerate(selected.present) if number not in chosen]
     margins = [margin for draft in drafts for margin in draft.margins]
@@ -43,8 +47,6 @@ def features(
         min((score for draft in drafts for score in draft.choices), default=0.0),
         float(sum(draft.unnamed for draft in drafts)),
         float(len(wanted) > 1),
-        math.log1p(tools),
-        math.log1p(pieces),
         sum(math.log1p(math.exp(-margin)) for margin in margins),
         sum(score for draft in drafts for score in draft.spans),
         *(float(value) for value in backing),
@@ -98,6 +100,7 @@ class Calibration:
     act: Curve = field(default_factory=lambda: _plain({"present": 0.4, "servable": 0.4, "margin": 0.2}, 0.0))
     decline: Curve = field(default_factory=lambda: _plain({"servable": -0.6, "rival": -0.2}, 0.0))
     prior: Prior = Prior()
+    given: float = 0.0  # logit from which a parameter counts as given
     about: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -116,4 +119,4 @@ class Calibration:
             prior(np.zeros(1, np.float32), np.zeros((1, 3), np.float32))
         except (ValueError, KeyError, TypeError) as error:
             raise ModelCorrupt(f"{path} cannot be read: {error}", fix="voice-needle models verify") from error
-        return cls(curves[0], curves[1], prior, held.get("about", {}))
+        return cls(curves[0], curves[1], prior, float(held["given"]), held.get("about", {}))

@@ -37,6 +37,7 @@ CANDIDATES = 6  # spans tried for one parameter, where the likeliest says nothin
 BEHIND = 5.0  # by how much log-probability another span may be behind the likeliest
 BEAM = 24
 LOOSE, STRICT = 0.6, 0.9  # a value that no word names: how sure the network must be without, with spoken forms declared
+POINTED = -1.0  # log-probability of a span from which the network means these very words
 _BOOLEAN = KINDS.index("boolean")
 _UNIT_WORD = re.compile(r" (\w{4,})\b")
 _WORD = re.compile(r"\w+(?:[.:,'’/-]\w+)*")
@@ -128,16 +129,16 @@ def words_of(text: str, pieces: Pieces, first: int, last: int) -> str:
 
 def fill(
     network: Network, encoded: Encoded, text: str, pieces: Pieces, wanted: Sequence[Place], vectors: Sequence[ToolVectors],
-    tools: Sequence[Tool], context: RouteContext,
+    tools: Sequence[Tool], context: RouteContext, floor: float = 0.0,
 ) -> list[Draft]:  # fmt: skip
-    """The arguments of each place's call. vectors, tools: one for each place."""
+    """The arguments of each place's call. vectors, tools: one for each place. floor: logit from which a parameter is given."""
     inputs, matched, choices = _inputs(text, pieces, wanted, vectors)
     present, start, end, value = network.fill(encoded, inputs)
     drafts = []
     for row, (held, tool) in enumerate(zip(vectors, tools, strict=True)):
         later = min((other.start for other in wanted if other.start > wanted[row].start), default=len(pieces))
         limit = int(pieces.spans[later, 0]) if later < len(pieces) - 1 else len(text)
-        reader = _Reader(text, pieces, tool, held, context, limit)
+        reader = _Reader(text, pieces, tool, held, context, limit, floor)
         for column in range(len(held.text.parameters)):
             at = choices.get((row, column))
             logits = None if at is None else value[at]
@@ -198,8 +199,9 @@ class _Reader:
     """Collects the arguments of one call: options for each parameter, then the best set in which no two take the same words."""
 
     def __init__(
-        self, text: str, pieces: Pieces, tool: Tool, held: ToolVectors, context: RouteContext, limit: int
+        self, text: str, pieces: Pieces, tool: Tool, held: ToolVectors, context: RouteContext, limit: int, floor: float = 0.0
     ) -> None:  # fmt: skip
+        self._floor = floor
         self._limit = limit  # character at which the next call's words begin
         self._text, self._pieces, self._tool, self._held, self._context = text, pieces, tool, held, context
         self._options: dict[str, list[_Option]] = {}
@@ -211,8 +213,8 @@ class _Reader:
         """Take in one parameter."""
         parameter = self._held.text.parameters[column]
         schema = self._tool.properties.get(parameter.name)
-        self._margins.append(abs(present))
-        if present <= 0.0 or not isinstance(schema, Mapping):
+        self._margins.append(abs(present - self._floor))
+        if present <= self._floor or not isinstance(schema, Mapping):
             return
         spans = [
             (first, last, score, parse_value(words_of(self._text, self._pieces, first, last), schema, self._context))
@@ -289,7 +291,9 @@ class _Reader:
             return _Option(0.0, None, Parsed(value.value, form), float(shares[best]))
         declared = self._tool.properties[parameter.name]
         named = parameter.kind != _BOOLEAN and bool(declared.get("x-spoken") or declared.get("x-vocabulary"))
-        if share >= (STRICT if named else LOOSE):
+        # Words that are clearly pointed at and are no value are a name that nobody declared: asked about, never the nearest one.
+        unknown = parameter.kind != _BOOLEAN and spans[0][2] > POINTED and isinstance(spans[0][3], Problem)
+        if not unknown and share >= (STRICT if named else LOOSE):
             return _Option(0.0, None, Parsed(value.value, self._text.strip()), float(shares[best]), unnamed=True)
         return _Option(spans[0][2], spans[0][:2], spans[0][3], float(shares[best]))
 

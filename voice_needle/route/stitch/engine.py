@@ -139,8 +139,9 @@ class StitchRouter:
         drafts: list[Draft] = []
         if wanted:
             offered: Mapping[str, Tool] = {**{item.name: item for item in self._acts}, **tools}
-            drafts = fill(self.network, encoded, text, pieces, wanted, vectors, [offered[v.text.name] for v in vectors], context)
-        row = features(selected, support, wanted, drafts, len(held.tools), len(pieces))
+            named = [offered[item.text.name] for item in vectors]
+            drafts = fill(self.network, encoded, text, pieces, wanted, vectors, named, context, self.calibration.given)
+        row = features(selected, support, wanted, drafts)
         return Reading(tuple(drafts), act, row, "" if wanted else "no tool fits")
 
     def observe_tools(self, text: str, pieces: Pieces, tools: Toolset) -> tuple[list[str], Selected | None, Floats]:
