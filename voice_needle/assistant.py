@@ -17,12 +17,12 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 
-from voice_needle.audio import FRAME_MS, Samples, to_ms
+from voice_needle.audio import FRAME_MS, Samples
 from voice_needle.barge_in import BargeIn, Verdict, has_floor, second_reading
 from voice_needle.clock import Clock, ScriptedClock
 from voice_needle.config import Config
@@ -33,12 +33,9 @@ from voice_needle.errors import VoiceNeedleError
 from voice_needle.events import (
     AnswerEnded,
     AnswerStarted,
-    Decided,
     Decision,
-    DialogueAct,
     Event,
     Fault,
-    Heard,
     SpeechEnded,
     SpeechStarted,
     TimerRang,
@@ -46,6 +43,7 @@ from voice_needle.events import (
     TurnCancelled,
     Utterance,
 )
+from voice_needle.hearing import Hearing, Listener
 from voice_needle.listen import echo_test
 from voice_needle.listen.echo import EchoCanceller
 from voice_needle.listen.endpoint import Continued, Discarded, Ended, Endpointer, Onset
@@ -53,7 +51,7 @@ from voice_needle.listen.engine import Source, Vad
 from voice_needle.listen.wake import AlwaysOpen, Ear, Wake
 from voice_needle.speak.speaker import Speaker, Spoken
 from voice_needle.trace import Trace
-from voice_needle.transcribe.engine import Recogniser, Stream
+from voice_needle.transcribe.engine import Recogniser
 from voice_needle.turn import Scope, StaleTurn, Turn, TurnState
 from voice_needle.workers import Workers
 
@@ -61,31 +59,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LAST_SILENCE_MS = 1_000  # after a file's end, with nothing going on any more
-
-
-@dataclass
-class Ahead:
-    """What was read while it was still open whether the utterance is over: final words and the decision for them."""
-
-    transcript: Transcript
-    decision: Decision
-
-
-@dataclass
-class Hearing:
-    """An utterance that is still going on: its turn, its sound, and what is known of its words so far."""
-
-    turn: Turn
-    stream: Stream | None
-    sound: list[Samples] = field(default_factory=list)
-    given: int = 0  # how many of `sound` the stream has been given
-    fed_ms: float = 0.0
-    asked_ms: float = 0.0  # when partial words were last asked for, in sound fed
-    partial: asyncio.Task[None] | None = None
-    words: str = ""
-    stop_words: str = ""  # partial words that were a stop; those after them may be our own voice
-    unfinished: bool = False  # those words: more must follow
-    ahead: asyncio.Task[Ahead] | None = None  # of this pause; gone when speech goes on
 
 
 @dataclass
@@ -128,10 +101,17 @@ class Assistant:
         if parts.echo is not None:
             self.speaker.add_tap(parts.echo.tap)
         self._turns = 0
-        self._hearing: Hearing | None = None
+        self.listener = Listener(
+            parts.recogniser, parts.conversation, parts.endpointer, self.barge_in, parts.workers, config,
+            self.speaking, self._spawn, self._emit,
+        )  # fmt: skip
         self._tasks: set[asyncio.Task[Any]] = set()
         self.current: Turn | None = None  # the turn that acts or speaks
         self._latest: Turn | None = None  # the last that was said
+
+    def speaking(self) -> bool:
+        """Our own voice is to be heard."""
+        return self.speaker.speaking
 
     def floor(self) -> Turn | None:
         """The turn that may be interrupted."""
@@ -206,7 +186,7 @@ class Assistant:
     @property
     def idle(self) -> bool:
         """Nobody speaks and nothing is being done."""
-        return self._hearing is None and not self._tasks
+        return self.listener.hearing is None and not self._tasks
 
     def hear(self, frame: Samples) -> None:
         """The next (160,) frame of the microphone."""
@@ -242,94 +222,23 @@ class Assistant:
         match found:
             case Onset():
                 self._begin(found)
-            case Continued() if self._hearing is not None:
-                self._feed(self._hearing, found.frame, found.silence_ms)
-            case Ended() if self._hearing is not None:
-                hearing, self._hearing = self._hearing, None
+            case Continued():
+                self.listener.feed(found.frame, found.silence_ms)
+            case Ended():
                 self.wake.utterance_ended()
-                self._spawn(self._take(hearing, found.utterance, found.silence_ms))
+                if (hearing := self.listener.end()) is not None:
+                    self._spawn(self._take(hearing, found.utterance, found.silence_ms))
             case Discarded():
-                self._hearing = None
+                self.listener.end()
                 self.barge_in.nothing_said()
 
     def _begin(self, onset: Onset) -> None:
         self._turns += 1
         turn = Turn(Scope(self._turns), started_s=self.clock.monotonic())
-        self._hearing = Hearing(turn, self.recogniser.stream())
+        self.listener.begin(turn)
         self._emit(SpeechStarted, turn)
         self.barge_in.onset(turn)
-        self._feed(self._hearing, onset.pre_roll, 0.0)
-
-    def _feed(self, hearing: Hearing, samples: Samples, silence_ms: float) -> None:
-        hearing.sound.append(samples)
-        hearing.fed_ms += to_ms(len(samples))
-        if silence_ms == 0.0:
-            hearing.ahead = None  # more was said: what was read in the pause is out of date
-        elif hearing.ahead is None and silence_ms >= self.config.listen.read_ahead_ms:
-            hearing.ahead = self._spawn(self._read_ahead(hearing))
-        every = self.config.transcribe.partials_ms
-        idle = hearing.partial is None or hearing.partial.done()
-        if every and idle and hearing.ahead is None and hearing.fed_ms - hearing.asked_ms >= every:
-            hearing.asked_ms = hearing.fed_ms
-            hearing.partial = self._spawn(self._listen_along(hearing))
-
-    async def _listen_along(self, hearing: Hearing) -> None:
-        """Partial words while the user speaks: they tell whether more must follow, and whether an interruption is meant."""
-        if hearing.stream is None:
-            hearing.stream, hearing.given = self.recogniser.stream(), 0
-        stream = hearing.stream
-        if stream is None:  # an engine without partial words
-            return
-        waiting, hearing.given = hearing.sound[hearing.given :], len(hearing.sound)
-
-        def partial() -> Transcript:
-            for samples in waiting:
-                stream.feed(samples)
-            return stream.partial()
-
-        transcript = await self.workers.run("recogniser", partial)
-        if self._hearing is not hearing or not transcript.text or transcript.text == hearing.words:
-            return
-        decision = await self.conversation.decide(transcript, self.speaker.speaking)
-        if self._hearing is not hearing or hearing.ahead not in (None, asyncio.current_task()):
-            return
-        hearing.words, hearing.unfinished = transcript.text, not decision.complete
-        if decision.act in (DialogueAct.STOP, DialogueAct.CANCEL):
-            hearing.stop_words = transcript.text
-        self._emit(Heard, hearing.turn, transcript=transcript, elapsed_ms=0.0)
-        self.barge_in.words(transcript, decision, final=False)
-
-    async def _read_ahead(self, hearing: Hearing) -> Ahead:
-        """In a pause, read what was said as if it were all. If it is, the answer is ready; if not, it is thrown away."""
-        if hearing.partial is not None:
-            await asyncio.wait([hearing.partial])
-        if hearing.stream is not None:
-            await self._listen_along(hearing)  # the last words, too
-        hearing.stream = None  # the recogniser reads one thing at a time; more speech opens another stream
-        sound = np.concatenate(hearing.sound)
-        transcript = await self.workers.run(
-            "recogniser", self.recogniser.transcribe, Utterance(sound, 0.0, 0.0, to_ms(len(sound)))
-        )
-        decision = await self.conversation.decide(transcript, self.speaker.speaking)
-        if self._hearing is hearing and hearing.ahead is asyncio.current_task():
-            if hearing.unfinished:  # a grammar reads half a sentence as some whole one: "to" as "two"
-                listen = self.config.listen
-                wait_ms = 1.5 * listen.end_silence_ms if decision.calls else listen.incomplete_silence_ms
-                self.endpointer.expect_more(wait_ms)
-            else:
-                self._wait_for_more(decision)
-            self.barge_in.words(replace(transcript, final=False), decision, final=False)
-        return Ahead(transcript, decision)
-
-    def _wait_for_more(self, decision: Decision) -> None:
-        """Semantic endpointing: a whole request needs little silence after it, half of one needs more."""
-        listen = self.config.listen
-        if not decision.complete:
-            self.endpointer.expect_more(listen.incomplete_silence_ms)
-        elif decision.question is not None and decision.question.kind in ("missing", "out_of_range"):
-            self.endpointer.expect_more(1.5 * listen.end_silence_ms)  # it may still be coming
-        elif decision.calls and not decision.question:
-            self.endpointer.end_after(listen.complete_silence_ms)
+        self.listener.feed(onset.pre_roll, 0.0)
 
     # --- one turn ---
 
@@ -340,7 +249,7 @@ class Assistant:
         self._emit(SpeechEnded, turn, duration_ms=turn.speech_ms, silence_ms=silence_ms)
         before, self._latest = self._latest, turn
         try:
-            transcript, decision = await self._understand(turn, hearing, utterance)
+            transcript, decision = await self.listener.understand(hearing, utterance)
             if before is not None and not before.begun.is_set():
                 await before.begun.wait()  # what was said before changes what this means
                 decision = turn.decision = await self._decide_over_voice(transcript)
@@ -367,27 +276,6 @@ class Assistant:
             if self.current is turn:
                 self.current = None
             self.trace.write(turn, self.clock.now())
-
-    async def _understand(self, turn: Turn, hearing: Hearing, utterance: Utterance) -> tuple[Transcript, Decision]:
-        """Words and decision: read ahead in the pause that ended the utterance, or read now."""
-        turn.state = TurnState.TRANSCRIBING
-        started = time.perf_counter()
-        ahead = await hearing.ahead if hearing.ahead is not None else None
-        if ahead is not None:
-            transcript = ahead.transcript
-        else:
-            transcript = await self.workers.run("recogniser", self.recogniser.transcribe, utterance)
-        turn.transcript = transcript
-        turn.ms["transcribe"] = (time.perf_counter() - started) * 1000  # what of it was waited for after the end
-        self._emit(Heard, turn, transcript=transcript, elapsed_ms=turn.ms["transcribe"])
-        turn.state = TurnState.DECIDING
-        started = time.perf_counter()
-        decision = (
-            ahead.decision if ahead is not None else await self.conversation.decide(transcript, self.speaker.speaking)
-        )
-        turn.ms["route"] = (time.perf_counter() - started) * 1000
-        self._emit(Decided, turn, decision=decision, elapsed_ms=turn.ms["route"])
-        return transcript, decision
 
     async def _decide_over_voice(self, transcript: Transcript) -> Decision:
         return await self.conversation.decide(transcript, self.speaker.speaking)
@@ -433,7 +321,7 @@ class Assistant:
 
     async def announce(self, text: str, tone: str = "attention") -> None:
         """Say something of our own accord: a timer that rings, a fault. Waits for its turn to speak."""
-        while self.current is not None or self._hearing is not None:
+        while self.current is not None or self.listener.hearing is not None:
             await self.clock.sleep(0.2)
         self._turns += 1
         turn = self.current = Turn(Scope(self._turns), started_s=self.clock.monotonic(), answer=text)
