@@ -1,0 +1,189 @@
+"""The listening half of a turn: words while the user still speaks, and the whole utterance read ahead in every pause.
+
+Reading ahead is what makes the answer quick: the words and the decision are ready when the silence is long enough, and the
+decision says how long that is (semantic endpointing).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from voice_needle.audio import Samples, to_ms
+from voice_needle.barge_in import BargeIn
+from voice_needle.config import Config
+from voice_needle.conversation import Conversation
+from voice_needle.events import Decided, Decision, DialogueAct, Event, Heard, Transcript, Utterance
+from voice_needle.listen.endpoint import Endpointer
+from voice_needle.transcribe.engine import Recogniser, Stream
+from voice_needle.turn import Turn, TurnState
+from voice_needle.workers import Workers
+
+T = TypeVar("T")
+
+
+class Spawn(Protocol):
+    """Runs work as a task of the assistant's."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> asyncio.Task[T]: ...
+
+
+class Emit(Protocol):
+    """Tells an event of a turn."""
+
+    def __call__(self, kind: type[Event], turn: Turn, **values: object) -> None: ...
+
+
+@dataclass
+class Ahead:
+    """What was read while it was still open whether the utterance is over: final words and the decision for them."""
+
+    transcript: Transcript
+    decision: Decision
+
+
+@dataclass
+class Hearing:
+    """An utterance that is still going on: its turn, its sound, and what is known of its words so far."""
+
+    turn: Turn
+    stream: Stream | None
+    sound: list[Samples] = field(default_factory=list)
+    given: int = 0  # how many of `sound` the stream has been given
+    fed_ms: float = 0.0
+    asked_ms: float = 0.0  # when partial words were last asked for, in sound fed
+    partial: asyncio.Task[None] | None = None
+    words: str = ""
+    stop_words: str = ""  # partial words that were a stop; those after them may be our own voice
+    unfinished: bool = False  # those words: more must follow
+    ahead: asyncio.Task[Ahead] | None = None  # of this pause; gone when speech goes on
+
+
+class Listener:
+    """Follows one utterance at a time. speaking: whether our own voice is to be heard meanwhile."""
+
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        conversation: Conversation,
+        endpointer: Endpointer,
+        barge_in: BargeIn,
+        workers: Workers,
+        config: Config,
+        speaking: Callable[[], bool],
+        spawn: Spawn,
+        emit: Emit,
+    ) -> None:
+        self.recogniser, self.conversation, self.endpointer = recogniser, conversation, endpointer
+        self.barge_in, self.workers, self.config = barge_in, workers, config
+        self._speaking, self._spawn, self._emit = speaking, spawn, emit
+        self.hearing: Hearing | None = None
+
+    def begin(self, turn: Turn) -> None:
+        """Somebody began to speak."""
+        self.hearing = Hearing(turn, self.recogniser.stream())
+
+    def end(self) -> Hearing | None:
+        """The utterance is over: what was heard of it, no longer followed."""
+        hearing, self.hearing = self.hearing, None
+        return hearing
+
+    def feed(self, samples: Samples, silence_ms: float) -> None:
+        """More of the running utterance; silence_ms: since the last speech in it."""
+        hearing = self.hearing
+        if hearing is None:
+            return
+        hearing.sound.append(samples)
+        hearing.fed_ms += to_ms(len(samples))
+        if silence_ms == 0.0:
+            hearing.ahead = None  # more was said: what was read in the pause is out of date
+        elif hearing.ahead is None and silence_ms >= self.config.listen.read_ahead_ms:
+            hearing.ahead = self._spawn(self._read_ahead(hearing))
+        every = self.config.transcribe.partials_ms
+        idle = hearing.partial is None or hearing.partial.done()
+        if every and idle and hearing.ahead is None and hearing.fed_ms - hearing.asked_ms >= every:
+            hearing.asked_ms = hearing.fed_ms
+            hearing.partial = self._spawn(self._listen_along(hearing))
+
+    async def _listen_along(self, hearing: Hearing) -> None:
+        """Partial words while the user speaks: they tell whether more must follow, and whether an interruption is meant."""
+        if hearing.stream is None:
+            hearing.stream, hearing.given = self.recogniser.stream(), 0
+        stream = hearing.stream
+        if stream is None:  # an engine without partial words
+            return
+        waiting, hearing.given = hearing.sound[hearing.given :], len(hearing.sound)
+
+        def partial() -> Transcript:
+            for samples in waiting:
+                stream.feed(samples)
+            return stream.partial()
+
+        transcript = await self.workers.run("recogniser", partial)
+        if self.hearing is not hearing or not transcript.text or transcript.text == hearing.words:
+            return
+        decision = await self.conversation.decide(transcript, self._speaking())
+        if self.hearing is not hearing or hearing.ahead not in (None, asyncio.current_task()):
+            return
+        hearing.words, hearing.unfinished = transcript.text, not decision.complete
+        if decision.act in (DialogueAct.STOP, DialogueAct.CANCEL):
+            hearing.stop_words = transcript.text
+        self._emit(Heard, hearing.turn, transcript=transcript, elapsed_ms=0.0)
+        self.barge_in.words(transcript, decision, final=False)
+
+    async def _read_ahead(self, hearing: Hearing) -> Ahead:
+        """In a pause, read what was said as if it were all. If it is, the answer is ready; if not, it is thrown away."""
+        if hearing.partial is not None:
+            await asyncio.wait([hearing.partial])
+        if hearing.stream is not None:
+            await self._listen_along(hearing)  # the last words, too
+        hearing.stream = None  # the recogniser reads one thing at a time; more speech opens another stream
+        sound = np.concatenate(hearing.sound)
+        transcript = await self.workers.run(
+            "recogniser", self.recogniser.transcribe, Utterance(sound, 0.0, 0.0, to_ms(len(sound)))
+        )
+        decision = await self.conversation.decide(transcript, self._speaking())
+        if self.hearing is hearing and hearing.ahead is asyncio.current_task():
+            if hearing.unfinished:  # a grammar reads half a sentence as some whole one: "to" as "two"
+                listen = self.config.listen
+                wait_ms = 1.5 * listen.end_silence_ms if decision.calls else listen.incomplete_silence_ms
+                self.endpointer.expect_more(wait_ms)
+            else:
+                self._wait_for_more(decision)
+            self.barge_in.words(replace(transcript, final=False), decision, final=False)
+        return Ahead(transcript, decision)
+
+    def _wait_for_more(self, decision: Decision) -> None:
+        """Semantic endpointing: a whole request needs little silence after it, half of one needs more."""
+        listen = self.config.listen
+        if not decision.complete:
+            self.endpointer.expect_more(listen.incomplete_silence_ms)
+        elif decision.question is not None and decision.question.kind in ("missing", "out_of_range"):
+            self.endpointer.expect_more(1.5 * listen.end_silence_ms)  # it may still be coming
+        elif decision.calls and not decision.question:
+            self.endpointer.end_after(listen.complete_silence_ms)
+
+    async def understand(self, hearing: Hearing, utterance: Utterance) -> tuple[Transcript, Decision]:
+        """Words and decision: read ahead in the pause that ended the utterance, or read now."""
+        turn = hearing.turn
+        turn.state = TurnState.TRANSCRIBING
+        started = time.perf_counter()
+        ahead = await hearing.ahead if hearing.ahead is not None else None
+        if ahead is not None:
+            transcript = ahead.transcript
+        else:
+            transcript = await self.workers.run("recogniser", self.recogniser.transcribe, utterance)
+        turn.transcript = transcript
+        turn.ms["transcribe"] = (time.perf_counter() - started) * 1000  # what of it was waited for after the end
+        self._emit(Heard, turn, transcript=transcript, elapsed_ms=turn.ms["transcribe"])
+        turn.state = TurnState.DECIDING
+        started = time.perf_counter()
+        decision = ahead.decision if ahead is not None else await self.conversation.decide(transcript, self._speaking())
+        turn.ms["route"] = (time.perf_counter() - started) * 1000
+        self._emit(Decided, turn, decision=decision, elapsed_ms=turn.ms["route"])
+        return transcript, decision
