@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from voice_needle.clock import Clock
-from voice_needle.disfluency import mended
+from voice_needle.disfluency import mended, surer
 from voice_needle.dispatch.runner import Cancelled, Dispatcher
 from voice_needle.errors import VoiceNeedleError
 from voice_needle.events import (
@@ -111,7 +111,7 @@ class Conversation:
     def _route(self, transcript: Transcript, tools: Toolset, context: RouteContext) -> Decision:
         """In the router's thread: the words as they are; where they are no request, as somebody who stumbles means them."""
         decision = self.router.route(transcript, tools, context)
-        if decision.act is not None or decision.outcome not in (Outcome.DECLINE, Outcome.ASK):
+        if decision.act is not None or decision.outcome is Outcome.ACT:
             return decision
         if decision.reason in REFUSALS or decision.reason == "answer":
             return decision
@@ -123,7 +123,9 @@ class Conversation:
             return self.router.route(read, tools, replace(context, last_calls=before or context.last_calls))
 
         found = mended(transcript.text, route)
-        return decision if found is None else replace(found, reason=f"{found.reason}, mended")
+        if found is None or (decision.outcome is Outcome.CONFIRM and not surer(found, decision)):
+            return decision
+        return replace(found, reason=f"{found.reason}, mended")
 
     async def respond(self, turn: Turn, transcript: Transcript, decision: Decision | None = None) -> Answer:
         """One turn from words to an answer. decision: one already made for the same words.

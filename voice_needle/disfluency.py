@@ -168,3 +168,9 @@ def _restarted(words: list[str], route: Route) -> Decision | None:
         if _requests(decision):
             return decision
     return None
+
+
+def surer(found: Decision, before: Decision) -> bool:
+    """Whether mended words say certainly what the words as they are only suggest: the same tools, and nothing to confirm."""
+    same = [call.tool for call in found.calls] == [call.tool for call in before.calls]
+    return found.outcome is Outcome.ACT and same and found.confidence > before.confidence

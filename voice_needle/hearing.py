@@ -18,7 +18,7 @@ from voice_needle.audio import Samples, to_ms
 from voice_needle.barge_in import BargeIn
 from voice_needle.config import Config
 from voice_needle.conversation import Conversation
-from voice_needle.events import Decided, Decision, DialogueAct, Event, Heard, Transcript, Utterance
+from voice_needle.events import Decided, Decision, DialogueAct, Event, Heard, Outcome, Transcript, Utterance
 from voice_needle.listen.endpoint import Endpointer
 from voice_needle.transcribe.engine import Recogniser, Stream
 from voice_needle.turn import Turn, TurnState
@@ -163,10 +163,10 @@ class Listener:
         listen = self.config.listen
         if not decision.complete:
             self.endpointer.expect_more(listen.incomplete_silence_ms)
-        elif decision.question is not None and decision.question.kind in ("missing", "out_of_range"):
-            self.endpointer.expect_more(1.5 * listen.end_silence_ms)  # it may still be coming
-        elif decision.calls and not decision.question:
+        elif decision.outcome is Outcome.ACT or decision.act is not None:
             self.endpointer.end_after(listen.complete_silence_ms)
+        elif decision.calls or (decision.question and decision.question.kind in ("missing", "out_of_range")):
+            self.endpointer.expect_more(1.5 * listen.end_silence_ms)  # what makes it certain may still be coming
 
     async def understand(self, hearing: Hearing, utterance: Utterance) -> tuple[Transcript, Decision]:
         """Words and decision: read ahead in the pause that ended the utterance, or read now."""
