@@ -27,7 +27,7 @@ from voice_needle.tools import Risk, Toolset
 from voice_needle.training.examples import Answer, Example
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
-TARGETS: Mapping[Risk, float] = {Risk.LOW: 0.05, Risk.MEDIUM: 0.03, Risk.HIGH: 0.01}
+TARGETS: Mapping[Risk, float] = {Risk.LOW: 0.04, Risk.MEDIUM: 0.025, Risk.HIGH: 0.01}
 CONFIRM: Mapping[Risk, float] = {Risk.LOW: 0.45, Risk.MEDIUM: 0.50, Risk.HIGH: 0.60}
 FLOORS = (0.0, -0.5, -1.0, -1.5)  # tried for `given`
 Numbers = NDArray[np.float64]
