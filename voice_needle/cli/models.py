@@ -37,15 +37,24 @@ def list_models(config_file: Path | None, profile: str | None, as_json: bool) ->
             for r in rows
         ],
     )  # fmt: skip
-    click.echo(f"\nIn {models_dir(config)}. The profile {config.profile} has {config.budget.memory_mb} MB for everything.")
+    click.echo(
+        f"\nIn {models_dir(config)}. The profile {config.profile} has {config.budget.memory_mb} MB for everything."
+    )
 
 
 @models.command()
 @click.argument("names", nargs=-1)
-@click.option("--from", "place", metavar="PLACE", help="URL of a mirror, a folder, a bundle (FILE.tar), or `usb`. Default: the hub.")
+@click.option(
+    "--from",
+    "place",
+    metavar="PLACE",
+    help="URL of a mirror, a folder, a bundle (FILE.tar), or `usb`. Default: the hub.",
+)
 @click.option("--hub", metavar="URL", help="Another hub with the same paths.")
 @config_options
-def pull(names: tuple[str, ...], place: str | None, hub: str | None, config_file: Path | None, profile: str | None) -> None:
+def pull(
+    names: tuple[str, ...], place: str | None, hub: str | None, config_file: Path | None, profile: str | None
+) -> None:
     """Copy models to this device. Without NAMES: what the configuration asks for."""
     config = configuration.load(config_file, profile)
     known = store.catalogue()
@@ -98,7 +107,9 @@ class Bar:
 @config_options
 @json_option
 @click.pass_context
-def verify(ctx: click.Context, names: tuple[str, ...], config_file: Path | None, profile: str | None, as_json: bool) -> None:
+def verify(
+    ctx: click.Context, names: tuple[str, ...], config_file: Path | None, profile: str | None, as_json: bool
+) -> None:
     """Compare installed models with their checksums. Exit code 1 when one is damaged."""
     folder = models_dir(configuration.load(config_file, profile))
     found = {name: store.verify(name, folder) for name in names or store.installed(folder)}
