@@ -49,8 +49,9 @@ def fine_tune(
     settings = Settings(minutes=minutes, rate=2e-4, tower_rate=4e-5, warm_up=40, threads=threads, seed=seed, evaluate_steps=10**9)
     checkpoint = fit(lambda number: _stream(plugins, number, extra), out / "run", settings, start_from=start, report=report)
     folder = _exported(checkpoint, out / "candidate", base)
-    fitting = OwnTools(plugins, seed + 1, aside=True)
-    calibrate(folder, [fitting.example() for _ in range(2 * SIZE)] + [fitting.own() for _ in range(2 * SIZE)])
+    fitting, known = OwnTools(plugins, seed + 1, aside=True), OwnTools(plugins, seed + 2)
+    examples = [item() for _ in range(SIZE) for item in (fitting.example, fitting.example, fitting.own, known.own, known.example)]
+    calibrate(folder, examples)
     after = _measured(folder, sets)
     why = worse(before, after)
     target = out / ("rejected" if why else "weights")
@@ -66,6 +67,10 @@ def worse(before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[s
     if after["mine"]["exact"] < before["mine"]["exact"]:
         return f"fewer of your requests are exactly right: {after['mine']['exact']:.1%} after {before['mine']['exact']:.1%}"
     for name, found in after.items():
+        if found["exact_if_always_sure"] < before[name]["exact_if_always_sure"] - FORGETS:
+            return f"it understands less ({name}): {found['exact_if_always_sure']:.1%}"
+        if found["coverage"] < before[name]["coverage"] - FORGETS:
+            return f"it dares to execute less ({name}): {found['coverage']:.1%}"
         if found["refusal_recall"] < before[name]["refusal_recall"] - FORGETS:
             return f"it refuses less of what it must refuse ({name}): {found['refusal_recall']:.1%}"
         if found["wrong_executed"] > before[name]["wrong_executed"] + ERRS:

@@ -236,8 +236,10 @@ def test_what_is_measured_on_is_not_trained_on() -> None:
         ({"exact": 0.7, "refusal_recall": 0.95, "wrong_executed": 0.02}, False),
         ({"exact": 0.9, "refusal_recall": 0.80, "wrong_executed": 0.02}, False),
         ({"exact": 0.9, "refusal_recall": 0.95, "wrong_executed": 0.09}, False),
+        ({"exact": 0.9, "refusal_recall": 0.95, "wrong_executed": 0.02, "coverage": 0.1}, False),
+        ({"exact": 0.9, "refusal_recall": 0.95, "wrong_executed": 0.02, "exact_if_always_sure": 0.5}, False),
     ],
 )
 def test_a_worse_router_is_not_installed(after: dict[str, float], installed: bool) -> None:
-    before = {"exact": 0.8, "refusal_recall": 0.96, "wrong_executed": 0.03}
-    assert (worse({"mine": before, "others": before}, {"mine": after, "others": before}) == "") is installed
+    before = {"exact": 0.8, "refusal_recall": 0.96, "wrong_executed": 0.03, "coverage": 0.5, "exact_if_always_sure": 0.8}
+    assert (worse({"mine": before, "others": before}, {"mine": {**before, **after}, "others": before}) == "") is installed
