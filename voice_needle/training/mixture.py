@@ -28,7 +28,7 @@ from voice_needle.training.readers import DEFAULT_DATA, SETS, Reader, developmen
 from voice_needle.training.templates import ToolSpec, Variant, read_corpus, read_frames, render, shared_lists
 
 DEFAULT: Mapping[str, float] = {
-    "own": 40, "home": 10, "dialogue": 3, "sgd": 12, "sgd_slots": 6, "liu": 13, "car": 1, "skills": 3, "background": 5,
+    "own": 56, "home": 7, "dialogue": 3, "sgd": 10, "sgd_slots": 5, "liu": 10, "car": 1, "skills": 2.5, "background": 3,
 }  # fmt: skip
 SHARD = 20_000
 GENERAL = 0.16  # share of own examples that are functions as programmers write them, in written style
