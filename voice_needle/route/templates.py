@@ -38,6 +38,7 @@ class Clause:
     rank: tuple[int, int, int, int]
     words: Words
     spans: tuple[tuple[int, int], ...] = ()  # of the values, in `words`
+    stranger: int | None = None  # where an unknown name begins, in `words`
     swallows: bool = False  # an open value after "to" or "that" may hold a whole clause of its own
 
 
@@ -186,9 +187,12 @@ class _Sentence:
     def _clause(self, fit: Fit, words: Words) -> Clause:
         tool = self._tools[fit.tool]
         problem: Question | None = None
+        stranger: int | None = None
         open_words = typed = 0
         for capture in fit.captures:
             if isinstance(capture.reading, Problem):
+                if problem is None:
+                    stranger = capture.start
                 problem = problem or ask_for(tool, capture.slot, capture.reading)
             if is_open(tool.properties[capture.slot]):
                 open_words += capture.end - capture.start
@@ -210,7 +214,7 @@ class _Sentence:
             for c in fit.captures
         )
         spans = tuple((c.start, c.end) for c in fit.captures)
-        return Clause(tuple(calls), question, rank, words, spans, swallows)
+        return Clause(tuple(calls), question, rank, words, spans, stranger, swallows)
 
 
 def _chatter(clause: Clause) -> bool:
@@ -220,7 +224,7 @@ def _chatter(clause: Clause) -> bool:
     """
     if clause.question is None or clause.question.kind != "unknown_value":
         return False
-    return clause.words[0] in _SMALL or any(start == 0 for start, _ in clause.spans)
+    return clause.words[0] in _SMALL or clause.stranger == 0
 
 
 def _each(captures: Sequence[Capture]) -> Iterator[list[Capture]]:
