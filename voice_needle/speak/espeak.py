@@ -61,6 +61,14 @@ async def wav_pieces(stream: asyncio.StreamReader, name: str) -> AsyncIterator[S
             return
 
 
+async def collect(process: asyncio.subprocess.Process) -> None:
+    """Wait for a killed process. Its pipe is read to the end first: asyncio never ends one whose reader had enough for now."""
+    with contextlib.suppress(RuntimeError):  # somebody else reads it
+        while process.stdout is not None and await process.stdout.read(65_536):
+            pass
+    await process.wait()
+
+
 class ProcessVoice(ABC):
     """A voice that is one process a sentence: what espeak-ng and flite share."""
 
@@ -93,7 +101,7 @@ class ProcessVoice(ABC):
         """Kill it, if it still runs, and collect it."""
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await collect(process)
         self._running.discard(process)
 
     @abstractmethod

@@ -20,6 +20,7 @@ import numpy as np
 
 from voice_needle.audio import SAMPLE_RATE_HZ, Samples
 from voice_needle.errors import EngineFailed, EngineMissing, ModelCorrupt, ModelMissing
+from voice_needle.speak.espeak import collect
 from voice_needle.speak.piper_worker import FAILED, HEADER
 
 PULL = "voice-needle models pull piper-en_US-lessac-low"
@@ -172,13 +173,13 @@ class Piper:
         except (TimeoutError, asyncio.IncompleteReadError):
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+            await collect(process)
 
     async def _kill(self) -> None:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
-            await self._process.wait()
+            await collect(self._process)
 
     async def close(self) -> None:
         if self._clearing is not None:

@@ -240,3 +240,14 @@ def test_tones_are_short_begin_and_end_softly_and_are_not_too_loud(name: str):
 def test_tones_are_told_apart():
     lengths = {name: earcon(name).tobytes() for name in TONES}
     assert len(set(lengths.values())) == len(TONES)
+
+
+@pytest.mark.parametrize("voice", [Espeak(), Flite()], ids=["espeak", "flite"])
+async def test_a_long_sentence_is_stopped_even_when_nobody_reads_on(voice: Espeak | Flite):
+    await voice.start()
+    pieces = voice.synthesise(" ".join(["turn on the kitchen light and then the other one"] * 200))
+    async with asyncio.timeout(20):
+        await anext(pieces)
+        await asyncio.sleep(1.0)  # it goes on making sound until every buffer on the way is full
+        await pieces.aclose()
+        await voice.close()
