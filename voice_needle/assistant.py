@@ -103,7 +103,7 @@ class Assistant:
         self._turns = 0
         self.listener = Listener(
             parts.recogniser, parts.conversation, parts.endpointer, self.barge_in, parts.workers, config,
-            self.speaking, self._spawn, self._emit,
+            self.speaking, self._spawn, self._emit, isinstance(self.clock, ScriptedClock),
         )  # fmt: skip
         self._tasks: set[asyncio.Task[Any]] = set()
         self.current: Turn | None = None  # the turn that acts or speaks
@@ -265,7 +265,8 @@ class Assistant:
                 self._interrupt(self.current, verdict)
             self.current = turn
             answer = await turn.scope.spawn(self.conversation.respond(turn, transcript, decision))
-            turn.ms["response"] = silence_ms + (time.perf_counter() - started) * 1000
+            spent_ms = (time.perf_counter() - started) * 1000
+            turn.ms["response"] = silence_ms + max(spent_ms, turn.ms["transcribe"] + turn.ms.get("act", 0.0))
             await self._answer(turn, answer)
         except (StaleTurn, asyncio.CancelledError):
             turn.state = TurnState.CANCELLED

@@ -45,6 +45,7 @@ class Ahead:
 
     transcript: Transcript
     decision: Decision
+    elapsed_ms: float = 0.0  # what it took, in real time
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Hearing:
 
 
 class Listener:
-    """Follows one utterance at a time. speaking: whether our own voice is to be heard meanwhile."""
+    """Follows one utterance at a time. speaking: whether our own voice is to be heard meanwhile. scripted: on a scripted clock."""
 
     def __init__(
         self,
@@ -78,10 +79,11 @@ class Listener:
         speaking: Callable[[], bool],
         spawn: Spawn,
         emit: Emit,
+        scripted: bool = False,
     ) -> None:
         self.recogniser, self.conversation, self.endpointer = recogniser, conversation, endpointer
         self.barge_in, self.workers, self.config = barge_in, workers, config
-        self._speaking, self._spawn, self._emit = speaking, spawn, emit
+        self._speaking, self._spawn, self._emit, self._scripted = speaking, spawn, emit, scripted
         self.hearing: Hearing | None = None
 
     def begin(self, turn: Turn) -> None:
@@ -143,7 +145,7 @@ class Listener:
         if hearing.stream is not None:
             await self._listen_along(hearing)  # the last words, too
         hearing.stream = None  # the recogniser reads one thing at a time; more speech opens another stream
-        sound = np.concatenate(hearing.sound)
+        sound, started = np.concatenate(hearing.sound), time.perf_counter()
         transcript = await self.workers.run(
             "recogniser", self.recogniser.transcribe, Utterance(sound, 0.0, 0.0, to_ms(len(sound)))
         )
@@ -156,7 +158,7 @@ class Listener:
             else:
                 self._wait_for_more(decision)
             self.barge_in.words(replace(transcript, final=False), decision, final=False)
-        return Ahead(transcript, decision)
+        return Ahead(transcript, decision, (time.perf_counter() - started) * 1000)
 
     def _wait_for_more(self, decision: Decision) -> None:
         """Semantic endpointing: a whole request needs little silence after it, half of one needs more."""
@@ -180,6 +182,9 @@ class Listener:
             transcript = await self.workers.run("recogniser", self.recogniser.transcribe, utterance)
         turn.transcript = transcript
         turn.ms["transcribe"] = (time.perf_counter() - started) * 1000  # what of it was waited for after the end
+        if ahead is not None and self._scripted:  # time stood still meanwhile: count what the pause could not hide
+            hidden_ms = turn.silence_ms - self.config.listen.read_ahead_ms
+            turn.ms["transcribe"] += max(0.0, ahead.elapsed_ms - hidden_ms)
         self._emit(Heard, turn, transcript=transcript, elapsed_ms=turn.ms["transcribe"])
         turn.state = TurnState.DECIDING
         started = time.perf_counter()

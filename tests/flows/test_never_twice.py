@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from voice_needle.assembly import make_endpointer, make_router, open_registry
-from voice_needle.assistant import Ahead, Assistant, Hearing, Parts
+from voice_needle.assistant import Assistant, Parts
 from voice_needle.audio import to_ms
 from voice_needle.clock import ScriptedClock
 from voice_needle.config import BargeIn as BargeInSettings
@@ -35,6 +35,7 @@ from voice_needle.errors import ToolUnreachable
 from voice_needle.evaluation.duplex import START
 from voice_needle.evaluation.duplex_stage import NAMES, RecordingHost, Wordy, undo_values
 from voice_needle.events import LateResultRefused, Outcome, Transcript, Utterance
+from voice_needle.hearing import Ahead, Hearing
 from voice_needle.plugin import Result
 from voice_needle.secrets import Secrets
 from voice_needle.speak.speaker import Spoken
