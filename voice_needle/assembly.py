@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from voice_needle import memory
 from voice_needle.audio import Samples
 from voice_needle.budget import check_budget
 from voice_needle.clock import Clock, RealClock
@@ -279,14 +280,15 @@ async def _open_parts(
     from voice_needle.speak.phrasing import Phrasebook
     from voice_needle.speak.speaker import Speaker
 
-    recogniser, router = make_recogniser(config), make_router(config)
+    tools = tooling.registry.offered()
+    recogniser = make_recogniser(config)
     stack.callback(recogniser.close)
+    await workers.run("recogniser", recogniser.prepare, tools)  # alone: compiling its words needs memory, for a while
+    router: Router = await workers.run("router", make_router, config)
+    await workers.run("router", router.prepare, tools)
+    memory.give_back()
     speaker = Speaker(CountedVoice(make_voice(config), workers), sink)
     stack.push_async_callback(speaker.close)
-    tools = tooling.registry.offered()
-    await asyncio.gather(
-        workers.run("recogniser", recogniser.prepare, tools), workers.run("router", router.prepare, tools)
-    )
     conversation = Conversation(
         router=router,
         tools=tooling.registry.offered,

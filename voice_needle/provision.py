@@ -28,7 +28,6 @@ from voice_needle.settings_file import option, read_yaml
 BOOT_FILES = ("boot/firmware/voice-needle.yaml", "boot/voice-needle.yaml")
 STAMP = "var/lib/voice-needle-setup/applied"
 DROP_INS = "run/systemd/system/voice-needle.service.d"
-SMALL_MB = 400  # boards with less get one plugin unless they are told which
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class FirstBoot:
     time_zone: str = option("", "for example Europe/Zurich")
     profile: str = option("auto", "a board of devices/")
     sound_card: str = option("", "a sound card of devices/")
-    plugins: list[str] = option([], "enabled plugins; none: all that the board carries")
+    plugins: list[str] = option([], "enabled plugins; none given: all four that come with it")
     ssh_key: str = option("", "a public key; without one nobody can log in over the network")
     wifi: WiFi = field(default_factory=WiFi)
     config: dict[str, Any] = option({}, "anything else of config.yaml, as it stands there")
@@ -149,11 +148,8 @@ def config_text(wanted: FirstBoot) -> str:
     chosen["profile"] = configuration.detect_profile() if wanted.profile == "auto" else wanted.profile
     if wanted.sound_card:
         chosen["sound_card"] = wanted.sound_card
-    plugins = wanted.plugins
-    if not plugins and configuration.load_profile(chosen["profile"]).budget.memory_mb < SMALL_MB:
-        plugins = ["home"]
-    if plugins:
-        chosen["dispatch"] = {**chosen.get("dispatch", {}), "plugins": plugins}
+    if wanted.plugins:
+        chosen["dispatch"] = {**chosen.get("dispatch", {}), "plugins": wanted.plugins}
     return "# made from voice-needle.yaml on the boot partition\n" + yaml.safe_dump(chosen, sort_keys=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from voice_needle import memory
 from voice_needle.assembly import Tooling
 from voice_needle.errors import VoiceNeedleError
 from voice_needle.route.engine import Router
@@ -33,6 +34,7 @@ async def keep_fresh(
             if offered is not known and offered != known:
                 await workers.run("recogniser", recogniser.prepare, offered)
                 await workers.run("router", router.prepare, offered)
+                memory.give_back()
                 log.info("now offering %d tools", len(offered))
             known = offered
         except VoiceNeedleError as error:

@@ -27,7 +27,7 @@ def put_whisper(tmp_path: Path, name: str) -> None:
     (folder / "model.bin").write_bytes(b"")
 
 
-@pytest.mark.parametrize(("name", "plugins"), [("pi-zero-2w", 1), ("pi4", 4), ("pi5", 4), ("x86", 4)])
+@pytest.mark.parametrize(("name", "plugins"), [("pi-zero-2w", 4), ("pi4", 4), ("pi5", 4), ("x86", 4)])
 def test_every_board_carries_its_own_profile(tmp_path: Path, name: str, plugins: int):
     config = board(name, tmp_path)
     put_whisper(tmp_path, config.transcribe.whisper_model)
@@ -46,7 +46,7 @@ def test_whisper_on_a_zero_is_refused_with_the_line_to_change(tmp_path: Path):
 
 def test_too_many_plugins_for_a_zero_are_refused(tmp_path: Path):
     with pytest.raises(BudgetError) as caught:
-        check_budget(board("pi-zero-2w", tmp_path), 4)
+        check_budget(board("pi-zero-2w", tmp_path), 6)
     assert "dispatch: {plugins: [home]}" in caught.value.fix
 
 

@@ -92,11 +92,12 @@ def test_without_a_file_nothing_but_the_limits_is_written(root: Path):
     assert drop_in(root, "60-network.conf") == "[Service]\n"
 
 
-def test_a_board_with_little_memory_gets_one_plugin_unless_told(root: Path):
+def test_the_smallest_board_gets_all_plugins_unless_told(root: Path):
     boot(root, "profile: pi-zero-2w\n")
-    assert yaml.safe_load((root / "etc/voice-needle/config.yaml").read_text())["dispatch"] == {"plugins": ["home"]}
+    config = configuration.load(root / "etc/voice-needle/config.yaml")
+    assert config.profile == "pi-zero-2w" and len(config.dispatch.plugins) == 4
     boot(root, "profile: pi-zero-2w\nplugins: [desk]\n")
-    assert yaml.safe_load((root / "etc/voice-needle/config.yaml").read_text())["dispatch"] == {"plugins": ["desk"]}
+    assert configuration.load(root / "etc/voice-needle/config.yaml").dispatch.plugins == ["desk"]
 
 
 def test_hosts_on_this_machine_open_nothing_and_unknown_ones_are_told(root: Path, capsys: pytest.CaptureFixture[str]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import resource
+import json
 import statistics
 import subprocess
 import sys
@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from voice_needle import memory
 from voice_needle.audio import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples, to_ms, to_samples
 from voice_needle.clock import RealClock, ScriptedClock
 from voice_needle.config import Config
@@ -62,19 +63,6 @@ def timed(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return (time.perf_counter() - started) * 1000
-
-
-def peak_rss_mb() -> float:
-    """The most memory this process ever held, in MB (2**20 bytes)."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
-
-
-def rss_mb() -> float:
-    """The memory that this process holds now, in MB."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
-            return round(int(line.split()[1]) / 1024, 1)
-    return 0.0
 
 
 @dataclass
@@ -183,6 +171,20 @@ async def bench_path(config: Config, plugin: str = "home", limit: int = 10) -> d
 
 async def _whole_path(config: Config, plugin: str, limit: int) -> dict[str, Any]:
     """Response times of a file with all sentences: waited silence plus what was really computed after it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        turns = await _turns(replace(config, data_dir=Path(scratch) / "data"), [plugin], limit)
+    spoken = [turn for turn in turns if turn.answer]
+    stages = {
+        name: summary([turn.ms[name] for turn in spoken if name in turn.ms])
+        for name in ("endpoint", "transcribe", "route", "act", "voice")
+    }
+    return {**summary([turn.ms["response"] for turn in spoken]), "stages": stages}
+
+
+async def _turns(
+    config: Config, plugins: Sequence[str], limit: int, started: Callable[[], object] = lambda: None
+) -> list[Turn]:
+    """The turns of a file with `limit` sentences. The first plugin has its real back end. started: called when all listens."""
     import soundfile
 
     from voice_needle.assembly import open_assistant, open_registry
@@ -190,22 +192,18 @@ async def _whole_path(config: Config, plugin: str, limit: int) -> dict[str, Any]
 
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        registry = open_registry(config, [plugin])
+        registry = open_registry(config, plugins)
         gap = np.zeros(to_samples(3500), np.int16)
         parts = [part for utterance in speak(limit).utterances for part in (utterance.samples, gap)]
         soundfile.write(place / "in.wav", np.concatenate(parts), SAMPLE_RATE_HZ, subtype="PCM_16")
         turns = Turns()
-        async with effects_of(plugin, registry.plugins[plugin].folder).world(place) as world:
-            settings = replace(config, data_dir=place / "data", plugins={plugin: dict(world.settings)})
+        async with effects_of(plugins[0], registry.plugins[plugins[0]].folder).world(place) as world:
+            settings = replace(config, plugins={plugins[0]: dict(world.settings)})
             clock = ScriptedClock(RealClock().now())
             async with open_assistant(settings, clock, registry, input_file=place / "in.wav", trace=turns) as assistant:
+                started()
                 await assistant.run()
-    spoken = [turn for turn in turns.all if turn.answer]
-    stages = {
-        name: summary([turn.ms[name] for turn in spoken if name in turn.ms])
-        for name in ("endpoint", "transcribe", "route", "act", "voice")
-    }
-    return {**summary([turn.ms["response"] for turn in spoken]), "stages": stages}
+    return turns.all
 
 
 class Turns(Trace):
@@ -220,20 +218,47 @@ class Turns(Trace):
 
 
 def bench_memory(config: Config) -> dict[str, Any]:
-    """Peak resident memory of a fresh process that runs one request through the whole path."""
-    code = (
-        "import asyncio, json\n"
-        "from voice_needle import config as c\n"
-        "from voice_needle.evaluation import bench as b\n"
-        f"config = c.load(profile={config.profile!r})\n"
-        "result = asyncio.run(b._whole_path(config, 'home', 2))\n"
-        "print(json.dumps({'peak_rss_mb': b.peak_rss_mb(), 'turns': result['n']}))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    import json
+    """Peak resident memory of a fresh process that starts with all configured plugins and answers two requests.
 
-    try:
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    except (ValueError, IndexError):
-        return {"error": done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no output"}
-    return {**found, "budget_mb": config.budget.memory_mb}
+    first_start: its words are compiled, by a process of its own; start: they were before. with_helpers_mb: the same and every
+    process that it starts, together, seen every 20 ms.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        code = (
+            "import asyncio, json, sys\n"
+            "from pathlib import Path\n"
+            "from voice_needle import config as c\n"
+            "from voice_needle.evaluation import bench as b\n"
+            f"config = c.load(profile={config.profile!r})\n"
+            f"print(json.dumps(asyncio.run(b.measure_memory(config, {config.dispatch.plugins!r}, Path({scratch!r})))))\n"
+        )
+        found = {name: _watched(code) for name in ("first_start", "start")}
+    return {**found, "plugins": list(config.dispatch.plugins), "budget_mb": config.budget.memory_mb}
+
+
+def _watched(code: str) -> dict[str, Any]:
+    """What Python code prints last as JSON, and the most that its process and its helpers held together."""
+    most = 0.0
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as wrong:
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=out, stderr=wrong, text=True)
+        while process.poll() is None:
+            most = max(most, memory.tree_mb(process.pid))
+            time.sleep(0.02)  # sampling: there is nothing to wait for
+        out.seek(0)
+        wrong.seek(0)
+        try:
+            found: dict[str, Any] = json.loads(out.read().splitlines()[-1])
+        except (ValueError, IndexError):
+            return {"error": wrong.read().strip().rpartition("\n")[2] or "no output"}
+    return {**found, "with_helpers_mb": round(most, 1)}
+
+
+async def measure_memory(config: Config, plugins: Sequence[str], data_dir: Path) -> dict[str, float]:
+    """Of this process, which must be a fresh one: MB when it begins to listen, and at most."""
+    started: list[float] = []
+    turns = await _turns(replace(config, data_dir=data_dir), plugins, 2, lambda: started.append(memory.resident_mb()))
+    return {
+        "listening_mb": started[0],
+        "peak_rss_mb": memory.peak_mb(),
+        "turns": sum(bool(turn.answer) for turn in turns),
+    }

@@ -106,7 +106,7 @@ def _memory() -> float:
     """Resident memory that the router adds to a process that has numpy and onnxruntime's interpreter only."""
     code = (
         "import numpy\n"
-        "from voice_needle.evaluation.bench import rss_mb\n"
+        "from voice_needle.memory import resident_mb as rss_mb\n"
         "from voice_needle.route import Stitch\n"
         "before = rss_mb()\n"
         "tools = [{'name': f'tool_{i}', 'description': f'does thing number {i}'} for i in range(10)]\n"

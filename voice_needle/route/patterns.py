@@ -8,8 +8,10 @@ graph, so that forty tools cost one walk, every fit is found and ranked, and a s
 from __future__ import annotations
 
 import itertools
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hassil.expression import Alternative, Expression, ListReference, Permutation, RuleReference, TextChunk
 from hassil.expression import Sequence as Chain
@@ -21,6 +23,7 @@ from voice_needle.tools import Tool
 
 _MAX_DEPTH = 12
 _MAX_FITS = 48
+_RUNS = re.compile(r"\s|\S+")
 
 
 @dataclass(frozen=True)
@@ -47,17 +50,17 @@ Spans = Callable[
 ]  # (tool, slot, start) -> (end, reading), in order of preference
 
 
-@dataclass
+@dataclass(slots=True)
 class _Node:
-    """A point of the character graph, and later of the word graph."""
+    """A point of the letter graph, and later of the word graph. Most points have one way on: empty tuples cost nothing."""
 
-    skips: list[_Node] = field(default_factory=list)
-    chars: list[tuple[str, _Node]] = field(default_factory=list)
-    slots: list[tuple[str, str, _Node]] = field(default_factory=list)
-    ends: list[str] = field(default_factory=list)  # tools whose template ends here
+    skips: tuple[_Node, ...] = ()
+    letters: tuple[tuple[str, _Node], ...] = ()  # a run of letters, or one white space
+    slots: tuple[tuple[str, str, _Node], ...] = ()
+    ends: tuple[str, ...] = ()  # tools whose template ends here
     words: dict[str, list[_Node]] | None = None  # filled on first use
-    spans: list[tuple[str, str, _Node]] = field(default_factory=list)
-    done: set[str] = field(default_factory=set)
+    spans: tuple[tuple[str, str, _Node], ...] = ()
+    done: frozenset[str] = frozenset()
 
 
 class PatternGraph:
@@ -84,23 +87,23 @@ class PatternGraph:
             raise
         except Exception as problem:  # hassil raises several kinds, AssertionError among them
             raise BadToolSchema(f"{tool.name}: the sentence {sentence!r} cannot be read: {problem}") from problem
-        end.ends.append(tool.name)
+        end.ends += (tool.name,)
 
 
 def _build(item: Expression, start: _Node, tool: Tool, rules: Mapping[str, Expression], depth: int) -> _Node:
     if depth > _MAX_DEPTH * 4:
         raise BadToolSchema(f"{tool.name}: its <fragments> refer to each other in a circle")
     if isinstance(item, TextChunk):
-        for char in item.text:
+        for run in _RUNS.findall(item.text):
             following = _Node()
-            start.chars.append((char, following))
+            start.letters += ((sys.intern(run), following),)
             start = following
         return start
     if isinstance(item, ListReference):
         if item.slot_name not in tool.properties:
             raise BadToolSchema(f"{tool.name}: a sentence has {{{item.slot_name}}}, which is not one of its parameters")
         following = _Node()
-        start.slots.append((tool.name, item.slot_name, following))
+        start.slots += ((tool.name, item.slot_name, following),)
         return following
     if isinstance(item, RuleReference):
         text = tool.expansions.get(item.rule_name)
@@ -118,10 +121,10 @@ def _build_group(item: Expression, start: _Node, tool: Tool, rules: Mapping[str,
         )
         for way in ways:
             first = _Node()
-            start.skips.append(first)
+            start.skips += (first,)
             for part in way:
                 first = _build(part, first, tool, rules, depth + 1)
-            first.skips.append(join)
+            first.skips += (join,)
         return join
     if isinstance(item, Chain):
         for part in item.items:
@@ -143,9 +146,9 @@ def _open(node: _Node) -> dict[str, list[_Node]]:
             continue
         seen.add((id(at), prefix))
         stack += [(following, prefix) for following in at.skips]
-        for char, following in at.chars:
-            if not char.isspace():
-                stack.append((following, prefix + char))
+        for run, following in at.letters:
+            if not run.isspace():
+                stack.append((following, prefix + run))
             elif prefix:
                 _link(node, prefix, following)
             else:
@@ -154,12 +157,12 @@ def _open(node: _Node) -> dict[str, list[_Node]]:
             _link(node, prefix, _boundary(at))
         elif not prefix:
             node.spans += at.slots
-            node.done.update(at.ends)
+            node.done |= frozenset(at.ends)
     return node.words
 
 
 def _boundary(at: _Node) -> _Node:
-    """`at` without the characters that would go on with the word before it."""
+    """`at` without the letters that would go on with the word before it."""
     return _Node(slots=at.slots, ends=at.ends)
 
 
@@ -167,7 +170,7 @@ def _link(node: _Node, text: str, target: _Node) -> None:
     """From `node` over the words of `text` to `target`."""
     words = tokenize(text)
     if not words:
-        node.skips.append(target)
+        node.skips += (target,)
         return
     table = _open(node)
     for word in words[:-1]:

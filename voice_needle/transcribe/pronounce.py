@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Iterable
 from pathlib import Path
 
 RULES = (
@@ -20,24 +18,28 @@ RULES = (
 """Spelling -> phones, longest first: the fallback of the fallback."""
 
 
-@lru_cache(maxsize=1)
-def shipped_dictionary() -> Mapping[str, tuple[str, ...]]:
-    """The CMUdict that comes with pocketsphinx: word -> its pronunciations, main one first."""
+def shipped_pronunciations(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Of these words, those that the CMUdict of pocketsphinx has: their pronunciations, main one first.
+
+    Read line by line: 134,000 words in memory would be a tenth of a small board's.
+    """
     import pocketsphinx
 
-    found: dict[str, list[str]] = {}
+    wanted, found = set(words), dict[str, list[str]]()
     with Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict")).open(encoding="utf-8") as lines:
         for line in lines:
-            word, _, phones = line.strip().partition(" ")
-            if phones:
-                found.setdefault(re.sub(r"\(\d+\)$", "", word), []).append(phones)
+            entry, _, phones = line.strip().partition(" ")
+            word = entry.partition("(")[0] if entry.endswith(")") else entry
+            if phones and word in wanted:
+                found.setdefault(word, []).append(phones)
     return {word: tuple(phones) for word, phones in found.items()}
 
 
 def pronunciations(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Each word's pronunciations ("L AE M P"), main one first."""
-    known = shipped_dictionary()
-    return {word: known.get(word) or (spell_out(word),) for word in words}
+    wanted = list(words)
+    known = shipped_pronunciations(wanted)
+    return {word: known.get(word) or (spell_out(word),) for word in wanted}
 
 
 def spell_out(word: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import re
 import tempfile
@@ -13,18 +14,16 @@ from typing import Any
 import numpy as np
 
 from voice_needle.audio import SAMPLE_RATE_HZ, Samples
-from voice_needle.errors import EngineFailed, EngineMissing
+from voice_needle.errors import EngineFailed, EngineMissing, StorageError, VoiceNeedleError
 from voice_needle.events import Transcript, Utterance, Word
 from voice_needle.tools import Toolset
-from voice_needle.transcribe.automaton import build_network
+from voice_needle.transcribe import compiled
 from voice_needle.transcribe.confidence import Reading, agreement, features, logistic
-from voice_needle.transcribe.grammar import FRAME, Grammar, build_grammar
 from voice_needle.transcribe.hallucination import loudest_dbfs
-from voice_needle.transcribe.language_model import arpa_text, draw_sentences
 from voice_needle.transcribe.noise import add_floor, floor_rms
-from voice_needle.transcribe.pronounce import dictionary_text
 
-FORMAT = 5
+log = logging.getLogger(__name__)
+
 ALTERNATIVES = 4
 SCORE_SCALE = 1000.0  # hyp.score is the exponential of a scaled log-likelihood; this makes it a handy number a frame
 SHORTEST = SAMPLE_RATE_HZ // 20
@@ -66,19 +65,30 @@ class SphinxRecogniser:
     def __init__(self, settings: SphinxSettings | None = None) -> None:
         self._settings = settings or SphinxSettings()
         self._decoder: Any = None
-        self._grammar: Grammar | None = None
+        self._folder: Path | None = None  # what the decoder was made from
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._open: SphinxStream | None = None
         self._means: str | None = None  # cepstral means of the last utterance: where a live stream starts
 
     def prepare(self, tools: Toolset) -> None:
-        """Build grammar, language model and dictionary. Nothing is done for the tools it already knows."""
-        grammar = build_grammar(tools)
-        if self._grammar is not None and grammar.content_hash == self._grammar.content_hash:
+        """Learn the tools' words: grammar, language model and dictionary. Nothing is done for those it already knows.
+
+        The decoder before goes first: two of them, or one and the compiler, are more than a small board can hold. When the
+        new words cannot be compiled the old ones are loaded again. Errors: BadToolSchema, EngineFailed, EngineMissing.
+        """
+        root = self._settings.cache or self._own_root()
+        before = self._folder
+        if before is not None and before.name == compiled.key(tools):
             return
         self._abandon()
-        self._decoder = self._load(self._build(grammar))
-        self._grammar = grammar
+        self._decoder = self._folder = None
+        try:
+            folder = self._compiled(tools, root)
+        except VoiceNeedleError:
+            if before is not None:
+                self._decoder, self._folder = self._load(before), before
+            raise
+        self._decoder, self._folder = self._load(folder), folder
 
     def transcribe(self, utterance: Utterance) -> Transcript:
         """Errors: EngineFailed when `prepare` was not called or the decoder cannot go on."""
@@ -106,31 +116,26 @@ class SphinxRecogniser:
 
     def close(self) -> None:
         self._abandon()
-        self._decoder = None
-        self._grammar = None
+        self._decoder = self._folder = None
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
 
     # --- building ----------------------------------------------------------------------------------------------------
 
-    def _build(self, grammar: Grammar) -> Path:
-        """Write what the decoder reads into a folder named after the grammar's content."""
-        if self._settings.cache is not None:
-            root = self._settings.cache
-        else:
-            self._temporary = self._temporary or tempfile.TemporaryDirectory(prefix="voice-needle-sphinx-")
-            root = Path(self._temporary.name)
-        folder = root / f"{FORMAT}-{grammar.content_hash[:24]}"
-        if not (folder / "complete").exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            sentences = draw_sentences(grammar)
-            network = build_network(grammar.top, grammar.rules, FRAME)
-            (folder / "tools.dict").write_text(dictionary_text(grammar.words), encoding="utf-8")
-            (folder / "tools.fsg").write_text(network.fsg(), encoding="utf-8")
-            (folder / "tools.arpa").write_text(arpa_text(sentences, grammar.words), encoding="utf-8")
-            (folder / "complete").touch()
-        return folder
+    def _own_root(self) -> Path:
+        self._temporary = self._temporary or tempfile.TemporaryDirectory(prefix="voice-needle-sphinx-")
+        return Path(self._temporary.name)
+
+    def _compiled(self, tools: Toolset, root: Path) -> Path:
+        """A full or read-only disk costs a compilation at each start, nothing else."""
+        try:
+            return compiled.compiled(tools, root)
+        except StorageError as error:
+            if root == self._own_root():
+                raise
+            log.warning("the compiled words cannot be kept: %s", error)
+            return compiled.compiled(tools, self._own_root())
 
     def _load(self, folder: Path) -> Any:
         try:
@@ -140,7 +145,7 @@ class SphinxRecogniser:
         chosen = self._settings
         try:
             decoder = pocketsphinx.Decoder(
-                dict=str(folder / "tools.dict"),
+                dict=str(folder / compiled.DICTIONARY),
                 lm=None,
                 loglevel="FATAL",
                 beam=chosen.beam,
@@ -152,8 +157,8 @@ class SphinxRecogniser:
                 fillprob=chosen.filler,
                 bestpath=False,  # its lattice may end where the grammar does not
             )
-            decoder.add_fsg(GRAMMAR, decoder.read_fsg(str(folder / "tools.fsg")))
-            decoder.add_lm_file(TRIGRAM, str(folder / "tools.arpa"))
+            decoder.add_fsg(GRAMMAR, decoder.read_fsg(str(folder / compiled.GRAMMAR)))
+            decoder.add_lm_file(TRIGRAM, str(folder / compiled.MODEL))
             decoder.add_allphone_file(PHONES, pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin"))
         except (RuntimeError, ValueError) as error:
             raise EngineFailed(f"pocketsphinx cannot load {folder}: {error}") from error

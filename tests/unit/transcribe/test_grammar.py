@@ -8,9 +8,9 @@ import pytest
 
 from voice_needle.errors import BadToolSchema
 from voice_needle.tools import Tool, Toolset
-from voice_needle.transcribe.automaton import Network, build_network
 from voice_needle.transcribe.grammar import FRAME, build_grammar
 from voice_needle.transcribe.language_model import arpa_text, draw_sentences
+from voice_needle.transcribe.network import Network, build_network
 from voice_needle.transcribe.patterns import draw
 from voice_needle.transcribe.pronounce import dictionary_text, pronunciations
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voice_needle.transcribe.automaton import build_network, compile_patterns
+from voice_needle.transcribe.automaton import compile_patterns
+from voice_needle.transcribe.network import build_network
 from voice_needle.transcribe.patterns import (
     Choice,
     Loop,

@@ -1,0 +1,50 @@
+"""The memory of this process: how much it holds, and giving back to the system what the C library keeps after loading models."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+from pathlib import Path
+
+_STATUS = Path("/proc/self/status")
+
+
+def resident_mb() -> float:
+    """What this process holds now, in MB (2**20 bytes); 0 where the system does not tell."""
+    return _status("VmRSS")
+
+
+def peak_mb() -> float:
+    """The most that this process ever held, in MB. Unlike getrusage(2) it does not count what a parent held before exec."""
+    return _status("VmHWM")
+
+
+def tree_mb(process: int) -> float:
+    """What a process and all that it started hold together, in MB; pages that they share count more than once."""
+    held, todo = 0.0, [(process, b"")]
+    while todo:
+        number, parent = todo.pop()
+        folder = Path(f"/proc/{number}")
+        with contextlib.suppress(OSError):  # one that ended meanwhile
+            command = (folder / "cmdline").read_bytes()
+            if command != parent:  # else it is about to become another program, and still in its parent's memory
+                held += _status("VmRSS", folder / "status")
+            for thread in (folder / "task").iterdir():
+                todo += [(int(child), command) for child in (thread / "children").read_text(encoding="ascii").split()]
+    return held
+
+
+def _status(name: str, file: Path = _STATUS) -> float:
+    with contextlib.suppress(OSError):
+        for line in file.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith(f"{name}:"):
+                return round(int(line.split()[1]) / 1024, 1)
+    return 0.0
+
+
+def give_back() -> None:
+    """Return free memory to the system. Compiling and parsing leave holes that nothing else would fill (malloc_trim(3))."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # a C library without it
+        ctypes.CDLL(None).malloc_trim(0)
