@@ -12,6 +12,7 @@ from rich.console import Console
 
 from voice_needle import config as configuration
 from voice_needle.cli.common import config_options, json_option, print_json, print_table
+from voice_needle.cli.evaluate_duplex import duplex
 from voice_needle.errors import ConfigError
 from voice_needle.tools import Toolset
 
@@ -183,58 +184,4 @@ def print_speech(report: dict[str, Any]) -> None:
     print_table(("condition", "n", "whole calls right", "word errors", "real-time factor"), rows)
 
 
-@evaluate.command()
-@click.argument("plugins", nargs=-1)
-@click.option("--text", is_flag=True, help="Words straight into the conversation: no room, no recogniser.")
-@click.option("--limit", type=int, help="Only every n-th scenario, so that about LIMIT remain.")
-@click.option("--echo", "echo_db", type=float, default=0.0, show_default=True, help="Our voice against the user's, dB.")
-@click.option("--clip", type=float, default=0.0, show_default=True, help="Soft clipping of the loudspeaker; 3 is much.")
-@click.option(
-    "--double-talk", type=int, metavar="ROUNDS", help="Instead: ROUNDS x 7 commands over our voice, each canceller."
-)
-@click.option("--own-voice", type=float, metavar="MINUTES", help="Instead: our own voice alone in hard rooms.")
-@click.option(
-    "--pictures", type=click.Path(path_type=Path), help="A time line of each failure, as PNG, in this folder."
-)
-@config_options
-@json_option
-def duplex(
-    plugins: tuple[str, ...],
-    text: bool,
-    limit: int | None,
-    echo_db: float,
-    clip: float,
-    double_talk: int | None,
-    own_voice: float | None,
-    pictures: Path | None,
-    config_file: Path | None,
-    profile: str | None,
-    as_json: bool,
-) -> None:
-    """Whole conversations with interruptions, in a simulated room or on text: what was done, and when."""
-    from rich.console import Console
-
-    from voice_needle.evaluation import duplex_bench, duplex_report
-    from voice_needle.evaluation.duplex import run_all
-    from voice_needle.evaluation.duplex_script import load_all
-    from voice_needle.evaluation.room import Acoustics
-
-    config = configuration.load(config_file, profile)
-    room = Acoustics(echo_db=None if text else echo_db, clip=clip)
-    if own_voice is not None:
-        print_json(duplex_bench.monologue(config, own_voice))
-        return
-    if double_talk is not None:
-        found = duplex_bench.cancellers().items()
-        print_json({name: duplex_bench.double_talk(config, room, echo, double_talk) for name, echo in found})
-        return
-    scenarios = load_all(plugins)
-    scenarios = scenarios[:: max(1, len(scenarios) // limit)] if limit else scenarios
-    shows = run_all(scenarios, config, text=text, acoustics=room)
-    report = duplex_report.summary(shows)
-    if pictures is not None:
-        report["pictures"] = [str(duplex_report.picture(show, pictures)) for show in shows if show.problems]
-    if as_json:
-        print_json(report)
-        return
-    Console().print(duplex_report.table(report, "text" if text else f"audio, echo {echo_db:+.0f} dB"))
+evaluate.add_command(duplex)

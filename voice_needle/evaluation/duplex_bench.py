@@ -1,194 +1,192 @@
-"""Two measurements beside the scenarios: commands spoken over our own voice, and our own voice alone for half an hour.
+"""Interruptions in numbers: commands over our own voice with each canceller, interruptions by echo level, and nobody speaking at all.
 
-Each is run with several cancellers, so that ours stands beside what it is made of: nothing, SpeexDSP alone, WebRTC's AEC3 alone.
+A measurement is cut into shards: one session in one room each. With `keep`, every finished shard is a line of that file, and a run
+that was cut off goes on where it stopped; shards of other settings in the same file are left alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from voice_needle.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples
 from voice_needle.config import Config
-from voice_needle.errors import EngineMissing
-from voice_needle.evaluation.duplex import (
-    VOICES,
-    Ears,
-    Echo,
-    Performance,
-    ducked_after_ms,
-    open_stage,
-    our_echo,
-    perform,
-    stopped_after_ms,
-)
-from voice_needle.evaluation.duplex_report import percentiles, share
-from voice_needle.evaluation.duplex_script import Line, Scenario, read_call
+from voice_needle.evaluation.duplex import VOICES, Ears
+from voice_needle.evaluation.duplex_report import percentiles
+from voice_needle.evaluation.duplex_rivals import cancellers
+from voice_needle.evaluation.duplex_trials import COMMANDS, STOPS, Spoken, talk
+from voice_needle.evaluation.metrics import wilson
 from voice_needle.evaluation.room import Acoustics
-from voice_needle.events import BargedIn, Ducked, Event
-from voice_needle.listen.echo import Cleaned, EchoCanceller
-from voice_needle.listen.speex import SpeexEcho
 
-COMMANDS = (
-    ("turn on the kitchen light", "light_switch room=kitchen state=on"),
-    ("close the living room blinds", "cover_move room=living_room action=close"),
-    ("set the bedroom light to forty percent", "light_level room=bedroom level=40"),
-    ("turn off the office light", "light_switch room=office state=off"),
-    ("open the bedroom curtains", "cover_move room=bedroom action=open"),
-    ("lock the front door", "lock_door"),
-    ("turn off all the lights", "light_switch room=everywhere state=off"),
-)
-STORY = (
-    "Here is the news of the house. The washing machine has finished its programme, and the dryer will be ready in a quarter of an hour. "
-    "Yesterday the heating used eleven kilowatt hours, which is a little less than on the day before. "
-    "There was one delivery at the front door in the afternoon, and nobody was at home to take it. "
-    "Tomorrow will be cloudy with some rain in the evening, so it may be wise to bring the cushions in. "
-)
-HARD = (
-    Acoustics(echo_db=0.0, delay_ms=0.0),
-    Acoustics(echo_db=6.0, delay_ms=80.0, drift_ppm=100.0, seed=1),
-    Acoustics(echo_db=12.0, delay_ms=20.0, seed=2),
-    Acoustics(echo_db=12.0, delay_ms=300.0, decay_s=0.3, seed=3),
-    Acoustics(echo_db=12.0, delay_ms=150.0, drift_ppm=100.0, seed=4),
-    Acoustics(echo_db=6.0, delay_ms=40.0, path_change_s=60.0, seed=5),
-)
+Progress = Callable[[str, int, int], None]
+"""Told after each shard: a line about it, shards done, shards in all."""
+BATCH = 8  # lines a session
+LEVELS_DB = (0.0, 6.0, 12.0)
+SOFT_CLIP = 3.0  # of the loudspeaker: peaks of speech are flattened to about a third
 
 
-class Ungated(EchoCanceller):
-    """A canceller alone: everything that is left counts as a person, if the voice-activity detector says so."""
+@dataclass(frozen=True)
+class Shard:
+    """One session: what is compared (`row`), with which canceller, in which room, whose voice, which lines."""
 
-    def process(self, frame: Samples, time_s: float) -> Cleaned:
-        return Cleaned(super().process(frame, time_s).samples, person=True)
+    row: str
+    canceller: str
+    acoustics: Acoustics
+    voice: str
+    lines: tuple[Spoken, ...]
+    steady: bool
+    seed: int
 
-    def mistaken(self) -> None: ...
-
-
-class Aec3:
-    """WebRTC's AEC3 through LiveKit's wheel (Apache-2.0), for comparison. Errors: EngineMissing."""
-
-    def __init__(self) -> None:
-        try:
-            from livekit import rtc
-        except ImportError as error:
-            raise EngineMissing("livekit is not installed", fix="pip install livekit") from error
-        self._rtc = rtc
-        self.reset()
-
-    def reset(self) -> None:
-        self._module = self._rtc.AudioProcessingModule(
-            echo_cancellation=True, noise_suppression=False, high_pass_filter=False, auto_gain_control=False
-        )
-
-    def _frame(self, samples: Samples) -> Any:
-        return self._rtc.AudioFrame(samples.tobytes(), SAMPLE_RATE_HZ, 1, FRAME_SAMPLES)
-
-    def cancel(self, microphone: Samples, reference: Samples) -> Samples:
-        self._module.process_reverse_stream(self._frame(reference))
-        frame = self._frame(microphone)
-        self._module.process_stream(frame)
-        return np.frombuffer(frame.data, np.int16).copy()
+    @property
+    def key(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
 
 
-def cancellers() -> dict[str, Echo]:
-    """Ours and its rivals, by name; AEC3 only where its wheel is installed."""
-    found: dict[str, Echo] = {
-        "ours": our_echo,
-        "off": lambda: Ungated(None),
-        "speexdsp alone": lambda: Ungated(SpeexEcho()),
-    }
-    try:
-        Aec3()
-    except EngineMissing:
-        return found
-    return {**found, "aec3 alone": lambda: Ungated(Aec3())}
+def double_talk_shards(count: int, names: Sequence[str]) -> list[Shard]:
+    """At least `count` commands for each row, in four voices: a linear and a soft-clipped loudspeaker, with our voice ducked and
+    stopped as it is in life, and (steady) with our voice going on under the whole command. no echo: what the recogniser can do."""
+    shards = []
+    for number, (voice, batch) in enumerate(_batches(count, [Spoken(*command) for command in COMMANDS])):
+        for clip, steady in ((0.0, False), (0.0, True), (SOFT_CLIP, False), (SOFT_CLIP, True)):
+            room = Acoustics(echo_db=0.0, clip=clip, seed=number)
+            kind = ("soft-clipped" if clip else "linear") + (", steady" if steady else "")
+            shards += [Shard(kind, name, room, voice, batch, steady, number) for name in names]
+        shards.append(Shard("no echo", "ours", Acoustics(echo_db=None, seed=number), voice, batch, False, number))
+    return shards
 
 
-def double_talk(config: Config, acoustics: Acoustics, echo: Echo, rounds: int = 4) -> dict[str, Any]:
-    """Commands over our own voice: how many were carried out exactly, how soon we ducked and fell silent.
-
-    The mode is `full`, whatever the self-test says: cancellers are compared, not modes.
-    """
-    ears = _ears(config)
-    shows: list[Performance] = []
-    for number in range(rounds * len(COMMANDS)):
-        text, wanted = COMMANDS[number % len(COMMANDS)]
-        calls = (read_call("heating_state"), read_call(wanted))
-        lines = (Line(say="what is the heating set to"), Line(say=text, over="has" if number % 2 else "heating"))
-        scenario = Scenario(text, "home", "double talk", lines, calls, calls)
-        voice = VOICES[(number + number // len(VOICES)) % len(VOICES)]
-        shows.append(asyncio.run(perform(ears, scenario, voice, replace(acoustics, seed=number), echo=echo)))
-    over = [(show, show.said[-1]) for show in shows if len(show.said) == 2]
-    return {
-        "understood": share(_last_done(show) for show in shows),
-        "missed": share(not any(isinstance(e, BargedIn) for e in show.events) for show, _ in over),
-        "onset_to_duck_ms": percentiles(ducked_after_ms(show, said) for show, said in over),
-        "onset_to_stop_ms": percentiles(stopped_after_ms(show, said) for show, said in over),
-    }
+def barge_in_shards(count: int, levels: Sequence[float] = LEVELS_DB) -> list[Shard]:
+    """At least `count` interruptions at each level, requests and stops by turns, in four voices and rooms of many delays."""
+    stops = [Spoken(text) for text in STOPS]
+    mixed = [line for pair in zip([Spoken(*command) for command in COMMANDS], stops * 2, strict=True) for line in pair]
+    return [
+        Shard(f"{level:+.0f} dB", "ours", Acoustics(echo_db=level, delay_ms=20.0 * (number % 4), seed=number), voice, batch, False, number)
+        for number, (voice, batch) in enumerate(_batches(count, mixed))
+        for level in levels
+    ]  # fmt: skip
 
 
-def _last_done(show: Performance) -> bool:
-    wanted = show.scenario.calls[-1]
-    given = [call for call in show.made if call.tool == wanted.tool]
-    return len(given) == 1 and all(str(given[0].arguments.get(k)) == str(v) for k, v in wanted.arguments.items())
+def _batches(count: int, lines: Sequence[Spoken]) -> Iterable[tuple[str, tuple[Spoken, ...]]]:
+    for number in range(-(-count // BATCH)):
+        first = number * BATCH + number // len(VOICES) * 3  # another line for the same voice each time round
+        yield VOICES[number % len(VOICES)], tuple(lines[(first + at) % len(lines)] for at in range(BATCH))
 
 
-def monologue(
-    config: Config, minutes: float, acoustics: Sequence[Acoustics] = HARD, echo: Echo = our_echo
+def run(
+    shards: Sequence[Shard], config: Config, keep: Path | None = None, progress: Progress = lambda line, done, of: None
 ) -> dict[str, Any]:
-    """Only our own voice speaks, and nothing may interrupt it. Minutes are shared among the rooms."""
-    ears = _ears(config)
-    found = []
-    for each in acoustics:
-        events: list[Event] = []
-        spoken_s, mode, removed_db = asyncio.run(_tell(ears, each, minutes * 60.0 / len(acoustics), events, echo))
-        stops = [event for event in events if isinstance(event, BargedIn)]
-        ducks = [event for event in events if isinstance(event, Ducked)]
-        found.append({**asdict(each), "spoken_s": round(spoken_s, 1), "mode": mode, "removed_db": round(removed_db, 1),
-                      "stops": len(stops), "stopped_by": [event.text for event in stops], "ducks": len(ducks)})  # fmt: skip
-    return {
-        "minutes": round(sum(row["spoken_s"] for row in found) / 60.0, 1),
-        "false_stops": sum(row["stops"] for row in found),
-        "false_ducks": sum(row["ducks"] for row in found),
-        "rooms": found,
+    """All shards, one after the other, and what came of them. Errors: EngineMissing for a canceller that is not installed."""
+    echoes = cancellers()
+    known = read_kept(keep)
+    ears: Ears | None = None
+    results: list[tuple[Shard, dict[str, Any]]] = []
+    for done, shard in enumerate(shards, 1):
+        found = known.get(shard.key)
+        if found is None:
+            ears = ears or Ears.open("home", config, text=False)
+            began = time.perf_counter()
+            found = asyncio.run(
+                talk(ears, shard.lines, shard.voice, shard.acoustics, echo=echoes[shard.canceller], steady=shard.steady, seed=shard.seed)
+            )  # fmt: skip
+            found["wall_s"] = round(time.perf_counter() - began, 1)
+            if keep is not None:
+                with keep.open("a", encoding="utf-8") as file:
+                    file.write(
+                        json.dumps({"key": shard.key, "row": shard.row, "canceller": shard.canceller, **found}) + "\n"
+                    )
+        results.append((shard, found))
+        right = sum(trial["understood"] for trial in found["trials"])
+        progress(f"{shard.row}, {shard.canceller}, {shard.voice}: {right} of {len(found['trials'])} in {found['wall_s']} s", done, len(shards))  # fmt: skip
+    return summary(results)
+
+
+def read_kept(keep: Path | None) -> dict[str, dict[str, Any]]:
+    """Finished shards of an earlier run; a line that was cut off is none."""
+    found: dict[str, dict[str, Any]] = {}
+    if keep is not None and keep.exists():
+        for line in keep.read_text("utf-8").splitlines():
+            try:
+                shard = json.loads(line)
+            except ValueError:
+                continue
+            found[shard["key"]] = shard
+    return found
+
+
+def summary(results: Sequence[tuple[Shard, dict[str, Any]]]) -> dict[str, Any]:
+    """Row -> canceller -> shares with n and 95 % intervals (Wilson), times in ms from the onset of speech."""
+    rows: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for shard, found in results:
+        rows.setdefault(shard.row, {}).setdefault(shard.canceller, []).append(found)
+    return {row: {name: _row(found) for name, found in by_name.items()} for row, by_name in rows.items()}
+
+
+def _row(sessions: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    trials = [trial for session in sessions for trial in session["trials"]]
+    over = [trial for trial in trials if trial["over"]]
+    commands = {text for text, _ in COMMANDS}
+    by_kind = {
+        kind: [t for t in over if (t["text"] in commands) == (kind == "requests")] for kind in ("requests", "stops")
     }
+    return {
+        "understood": counted(trial["understood"] for trial in trials),
+        "over_our_voice": len(over),
+        "missed": counted(not trial["noticed"] for trial in over),
+        "missed_by_kind": {kind: counted(not t["noticed"] for t in found) for kind, found in by_kind.items() if found},
+        "unheard": counted(trial["duck_ms"] is None for trial in over),
+        "wrong_calls": sum(trial["others"] for trial in trials),
+        "false_stops_before": sum(trial["early"] for trial in trials),
+        "false_ducks_before": sum(trial["early_ducks"] for trial in trials),
+        "onset_to_duck_ms": percentiles(trial["duck_ms"] for trial in over),
+        "onset_to_stop_ms": percentiles(trial["stop_ms"] for trial in over),
+        "modes": sorted({session["mode"] for session in sessions}),
+        "removed_db": round(sum(session["removed_db"] for session in sessions) / max(1, len(sessions)), 1),
+        "conversation_s": round(sum(session["conversation_s"] for session in sessions), 1),
+        "wall_s": round(sum(session["wall_s"] for session in sessions), 1),
+        "not_understood": [f"{t['voice']}: {t['text']} -> {' | '.join(t['heard'])}" for t in trials if not t["understood"]],
+    }  # fmt: skip
 
 
-async def _tell(
-    ears: Ears, acoustics: Acoustics, seconds: float, events: list[Event], echo: Echo
-) -> tuple[float, str, float]:
-    emit: Callable[[Event], None] = events.append
-    async with open_stage(ears, acoustics, emit=emit, echo=echo) as stage:
-        room, assistant = stage.room, stage.assistant
-        telling: asyncio.Task[None] | None = None
-        spoken = 0.0
-
-        def each_frame() -> None:
-            nonlocal telling, spoken
-            spoken += 0.01 * stage.speaker.speaking
-            if spoken >= seconds or stage.clock.monotonic() > 2.0 * seconds + 60.0:
-                room.source.ended.set()
-                if stage.speaker.speaking:
-                    stage.speaker.stop()
-            elif assistant.tested and (telling is None or telling.done()):
-                telling = asyncio.ensure_future(assistant.announce(STORY, tone=""))
-
-        room.source.each_frame = each_frame
-        await assistant.run()
-        if telling is not None:
-            telling.cancel()
-        removed = assistant.parts.echo.removed_db if assistant.parts.echo is not None else 0.0
-        return spoken, assistant.barge_in.mode, removed
+def counted(each: Iterable[object]) -> dict[str, Any]:
+    """{"share", "n", "of", "ci95"}."""
+    found = [bool(one) for one in each]
+    n, of = sum(found), len(found)
+    return {"share": round(n / of, 4) if of else None, "n": n, "of": of, "ci95": wilson(n, of)}
 
 
-_EARS: dict[int, Ears] = {}
+def table(report: dict[str, Any], title: str) -> Any:
+    """The summary for a person."""
+    from rich.table import Table
+
+    rows = Table(title=title, title_justify="left")
+    for name in (
+        "",
+        "canceller",
+        "understood",
+        "missed",
+        "wrong calls",
+        "false stops",
+        "duck p50/p95 ms",
+        "stop p50/p95 ms",
+    ):
+        rows.add_column(name, justify="left" if name in ("", "canceller") else "right")
+    for row, by_name in report.items():
+        for name, found in by_name.items():
+            times = [found[key] for key in ("onset_to_duck_ms", "onset_to_stop_ms")]
+            rows.add_row(
+                row, name, written(found["understood"]), written(found["missed"]), str(found["wrong_calls"]),
+                str(found["false_stops_before"]), *(f"{each['p50']} / {each['p95']}" for each in times),
+            )  # fmt: skip
+    return rows
 
 
-def _ears(config: Config) -> Ears:
-    """Made once: the grammar takes a while."""
-    if id(config) not in _EARS:
-        _EARS[id(config)] = Ears.open("home", config, text=False)
-    return _EARS[id(config)]
+def written(found: dict[str, Any]) -> str:
+    """`93.8 % (60/64; 85-98)`."""
+    if not found["of"]:
+        return "-"
+    low, high = (100 * each for each in found["ci95"])
+    return f"{100 * found['share']:.1f} % ({found['n']}/{found['of']}; {low:.0f}-{high:.0f})"

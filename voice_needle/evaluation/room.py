@@ -73,6 +73,13 @@ def convolved(samples: NDArray[np.floating] | Samples, path: Sound) -> Sound:
     return np.asarray(np.fft.irfft(spectrum, size)[:length], np.float32)
 
 
+def _rms_after(clip_at: float, rms: float) -> float:
+    """The level of speech (Laplacian amplitudes of this RMS) after soft clipping."""
+    amplitude = np.linspace(0.0, 20.0 * rms, 20_000)
+    weight = np.exp(-amplitude * np.sqrt(2.0) / rms)
+    return float(np.sqrt(np.sum(weight * (np.tanh(amplitude / clip_at) * clip_at) ** 2) / np.sum(weight)))
+
+
 class Room:
     """One room with its loudspeaker and microphone. voice_rms: level of our voice as played, LSB (of its loud frames)."""
 
@@ -86,6 +93,8 @@ class Room:
         echo_db = self.acoustics.echo_db
         self._echo_gain = 0.0 if echo_db is None else level * 10.0 ** (echo_db / 20.0) / voice_rms
         self._clip_at = voice_rms * 4.0 / max(self.acoustics.clip, 1e-9)  # peaks of speech lie 12 dB above its RMS
+        if self.acoustics.clip:
+            self._echo_gain *= voice_rms / _rms_after(self._clip_at, voice_rms)
         self._user = _Track()
         self._echo = _Track()
         self._played_blocks = 0

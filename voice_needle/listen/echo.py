@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voice_needle.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples, to_samples
+from voice_needle.listen.echo_saturation import Saturation
 
 _REALIGN_S = 0.05  # clocks may disagree by so much before sound is taken to be lost
 _MARGIN = 64  # samples of reference before the direct sound, so that the filter stays causal while the delay wanders
@@ -183,14 +184,16 @@ class EchoCanceller:
     """Give it every played block (`tap`) and every frame of the microphone (`process`), each with its time.
 
     canceller: the linear one; None: nothing is subtracted, and only the gate works. delay: samples, where it is known already.
+    bends: learn how the loudspeaker saturates, too.
     """
 
-    def __init__(self, canceller: Canceller | None, *, delay: int | None = None) -> None:
+    def __init__(self, canceller: Canceller | None, *, delay: int | None = None, bends: bool = True) -> None:
         self._canceller = canceller
         self._played = TimeLine()
         self._finder = DelayFinder()
         self._drift = Drift()
         self._gate = Gate()
+        self._saturation, self._bends = Saturation(), bends
         self._position: int | None = None  # of the next frame on the reference's time line
         self._shift = 0.0
         self._slide = 0.0  # samples a frame by which the shift follows a drifting clock
@@ -213,6 +216,11 @@ class EchoCanceller:
     def drift_ppm(self) -> float:
         """How much slower the speaker's clock runs than the microphone's."""
         return self._drift.per_s / SAMPLE_RATE_HZ * 1e6
+
+    @property
+    def limit(self) -> float:
+        """At which level the loudspeaker stops following, LSB; inf where it is straight."""
+        return self._saturation.limit
 
     @property
     def removed_db(self) -> float:
@@ -240,8 +248,11 @@ class EchoCanceller:
             self._shift += self._slide
         else:
             reference = self._played.read(now - round(self._shift), FRAME_SAMPLES)
-        clean = self._canceller.cancel(frame, reference) if self._canceller is not None else frame
-        person = self._gate.feed(clean, reference)
+        bent = self._saturation.bend(reference)
+        clean = self._canceller.cancel(frame, bent) if self._canceller is not None else frame
+        person = self._gate.feed(clean, bent)
+        if self._bends and self._saturation.feed(frame, reference, self._gate.voice and not person):
+            self._gate.unsure()
         if self._gate.voice and not person:
             self._before = 0.98 * self._before + 0.02 * (1.0 + float(np.mean(frame.astype(np.float32) ** 2)))
             self._after = 0.98 * self._after + 0.02 * (1.0 + float(np.mean(clean.astype(np.float32) ** 2)))
@@ -261,6 +272,7 @@ class EchoCanceller:
             if self._canceller is not None:
                 self._canceller.reset()
             self._gate.unsure()
+            self._saturation.forget()
         self._slide = self._drift.per_s * FRAME_SAMPLES / SAMPLE_RATE_HZ
 
     def _aim(self, delay: float) -> None:
