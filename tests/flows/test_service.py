@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 from booted import REPOSITORY, Machine, Microphone, Unavailable
 
-UNITS = sorted(each for each in (REPOSITORY / "systemd").iterdir() if each.suffix in (".service", ".timer", ".target"))
-MOST_EXPOSURE = 1.5
+FOLDERS = (REPOSITORY / "systemd", REPOSITORY / "devices/image/units")
+UNITS = sorted(each for folder in FOLDERS for each in folder.iterdir() if each.suffix in (".service", ".timer", ".target"))
+# voice-needle-setup gives the machine its name, writes /etc and asks this machine's resolver: none of it could go.
+MOST_EXPOSURE = {"voice-needle-setup.service": 1.9}
+MOST_EXPOSURE_ELSE = 1.5
 
 needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
 
@@ -38,13 +41,14 @@ def test_the_units_say_nothing_that_systemd_does_not_know(tmp_path: Path):
 
 
 @needs_systemd
-def test_the_service_is_exposed_little():
+@pytest.mark.parametrize("unit", [each for each in UNITS if each.suffix == ".service"], ids=lambda each: each.stem)
+def test_the_services_are_exposed_little(unit: Path):
     done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--no-pager", str(REPOSITORY / "systemd/voice-needle.service")],
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)],
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     found = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
-    assert found and float(found[1]) <= MOST_EXPOSURE, done.stdout
+    assert found and float(found[1]) <= MOST_EXPOSURE.get(unit.name, MOST_EXPOSURE_ELSE), done.stdout
 
 
 @pytest.fixture(scope="module")
