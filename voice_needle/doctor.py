@@ -299,6 +299,16 @@ def _reachable(name: str, url: str, port: int) -> Iterator[Finding]:
         yield Finding(name, FAIL, f"{host}:{port} does not answer ({error})", "sudo systemctl start mosquitto" if here else f"ping {host}")
 
 
+def fleet(patient: Patient) -> Iterator[Finding]:
+    """The fleet's broker, asked for a session as the device would: certificates on both sides, name and password."""
+    settings = patient.config.fleet
+    if not settings.broker:
+        return
+    from voice_needle.doctor_fleet import examine as asked
+
+    yield asked(settings)
+
+
 def version(patient: Patient) -> Iterator[Finding]:
     from voice_needle import __version__
 
@@ -311,8 +321,19 @@ def version(patient: Patient) -> Iterator[Finding]:
     yield Finding("version", OK, f"voice_needle {__version__} with {', '.join(engines)}; profile {patient.config.profile}")
 
 
+def update(patient: Patient) -> Iterator[Finding]:
+    """The last update of the card image, as devices/image/slots left it on the boot partition (which only root may read)."""
+    failed, tried = patient.read("boot/firmware/failed.txt"), patient.read("boot/firmware/tried.txt")
+    if failed:
+        what = f"{failed.partition(' ')[2]} did not start, so the system before it goes on"
+        yield Finding("update", WARN, what, "journalctl -u voice-needle-confirm; then: sudo rm /boot/firmware/failed.txt")
+    elif tried:
+        yield Finding("update", OK, f"{tried.partition(' ')[2]} is on trial")
+
+
 CHECKS: dict[str, Check] = {
     "version": version,
+    "update": update,
     "microphone": sound_devices,
     "recogniser": recogniser,
     "router": router,
@@ -320,6 +341,7 @@ CHECKS: dict[str, Check] = {
     "models": installed_models,
     "plugins": plugins,
     "broker": broker,
+    "fleet": fleet,
     "clock": clock,
     "storage": storage,
     "memory": memory,

@@ -136,8 +136,11 @@ def apply(wanted: FirstBoot, root: Path) -> None:
         _write(root / "etc/hostname", wanted.hostname + "\n")
         if root == Path("/"):
             socket.sethostname(wanted.hostname)
+    keys = root / "etc/voice-needle/authorized_keys"
     if wanted.ssh_key:
-        _write(root / "etc/voice-needle/authorized_keys", wanted.ssh_key.strip() + "\n")
+        _write(keys, wanted.ssh_key.strip() + "\n")
+    else:
+        keys.unlink(missing_ok=True)  # a key that was taken out of the file opens nothing any more
     if wifi:
         _write(root / "etc/wpa_supplicant/wpa_supplicant-wlan0.conf", wifi, 0o600)
 

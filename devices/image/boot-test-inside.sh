@@ -107,7 +107,7 @@ case $boot in
     check "the data partition took the room on the card" grown
     check "the kernel has what a Raspberry Pi 5 needs" pi5
     systemctl stop $unit # one thing at a time: emulation has two slow cores
-    check "the time zone of the boot file holds" zone
+    check "the time zone of the boot file holds" until_true 400 zone
     check "ssh lets the key of the boot file in" ssh_key
     check "ssh lets nobody in without it" ssh_without
     check "a WAV goes through the whole path, and the call is in the ledger" said

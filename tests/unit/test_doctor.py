@@ -164,6 +164,17 @@ def test_a_damaged_model_is_found(patient: Patient):
     assert found.state == FAIL and found.fix == "voice-needle models pull whisper-tiny.en"
 
 
+def test_an_update_that_did_not_start_is_told(patient: Patient):
+    boot = patient.root / "boot/firmware"
+    boot.mkdir(parents=True)
+    assert only(patient, "update") == []
+    (boot / "tried.txt").write_text("b 2026-12.vnu\n")
+    assert only(patient, "update")[0].state == OK
+    (boot / "tried.txt").rename(boot / "failed.txt")
+    found = only(patient, "update")[0]
+    assert found.state == WARN and "2026-12.vnu did not start" in found.what and "failed.txt" in found.fix
+
+
 def test_a_check_that_breaks_is_a_finding_and_errors_bring_their_fix(patient: Patient, monkeypatch: pytest.MonkeyPatch):
     def breaks(patient: Patient) -> Any:
         raise ZeroDivisionError("oh")

@@ -54,6 +54,12 @@ def test_first_boot(root: Path):
     assert drop_in(root, "60-network.conf") == "[Service]\nIPAddressAllow=192.0.2.7\n"
 
 
+def test_a_key_taken_out_of_the_file_opens_nothing_any_more(root: Path):
+    boot(root, GOOD)
+    boot(root, GOOD.replace("ssh_key", "#ssh_key"))
+    assert not (root / "etc/voice-needle/authorized_keys").exists()
+
+
 def test_it_is_applied_once_and_again_when_it_changes(root: Path):
     boot(root, GOOD)
     config = root / "etc/voice-needle/config.yaml"
