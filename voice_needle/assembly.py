@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from voice_needle import memory
 from voice_needle.audio import Samples
 from voice_needle.budget import check_budget
 from voice_needle.clock import Clock, RealClock
-from voice_needle.config import Config, Listen
+from voice_needle.config import REMOTE_DIR, Config, Listen
 from voice_needle.dispatch.hosts import Hosts
 from voice_needle.dispatch.ledger import Ledger
 from voice_needle.dispatch.registry import Registry, standard_folders
@@ -51,7 +51,8 @@ def open_registry(config: Config, only: Sequence[str] | None = None, *, every: b
 
     Errors: ConfigError for a plugin of `only` that is not there.
     """
-    folders = (*standard_folders(), *([config.dispatch.tools_dir] if config.dispatch.tools_dir else ()))
+    more = [config.data_dir / REMOTE_DIR / "tools.d"] if config.fleet.remote else []
+    folders = (*standard_folders(), *more, *([config.dispatch.tools_dir] if config.dispatch.tools_dir else ()))
     wanted = None if every and not only else list(only or config.dispatch.plugins)
     registry = Registry(folders, enabled=wanted, cache=config.data_dir / "cache")
     for name in only or ():
@@ -75,9 +76,13 @@ class Tooling:
 
 @asynccontextmanager
 async def open_tooling(
-    config: Config, clock: Clock, emit: Emit = drop, registry: Registry | None = None
+    config: Config,
+    clock: Clock,
+    emit: Emit = drop,
+    registry: Registry | None = None,
+    make_hosts: Callable[..., Hosts] = Hosts,
 ) -> AsyncIterator[Tooling]:
-    """Plugins set up, ledger and timers open; closed in order at the end.
+    """Plugins set up, ledger and timers open; closed in order at the end. make_hosts: for simulations.
 
     Errors: StorageError when the ledger cannot be opened, ConfigError for secrets.
     """
@@ -88,7 +93,7 @@ async def open_tooling(
     ledger = Ledger.open(config.data_dir / "ledger.db", clock, mask=secrets.mask_deep)
     timers = TimerStore(config.data_dir / "timers.db", clock)
     room = config.route.room or None
-    hosts = Hosts(
+    hosts = make_hosts(
         registry, clock, timers, config.data_dir / "plugins", settings=config.plugins, secrets=secrets, room=room
     )
     dispatcher = Dispatcher(registry, ledger, hosts, clock, emit, room=room)
@@ -255,14 +260,14 @@ async def open_assistant(
         stack.push_async_callback(source.close)
         sink = make_sink(config, clock, output_file) if output_file or input_file is None else NullSink(clock=clock)
         tooling = await stack.enter_async_context(open_tooling(config, RealClock(), emit, registry))
-        parts = await _open_parts(stack, config, clock, workers, tooling, source, sink, live=input_file is None)
+        parts = await open_parts(stack, config, clock, workers, tooling, source, sink, live=input_file is None)
         assistant = Assistant(parts, config, trace, emit)
         await parts.speaker.start()  # last: what plays into a file begins with what is heard from one
-        _attend(stack, assistant, tooling, live=input_file is None)
+        attend(stack, assistant, tooling, live=input_file is None)
         yield assistant
 
 
-async def _open_parts(
+async def open_parts(
     stack: AsyncExitStack,
     config: Config,
     clock: Clock,
@@ -319,7 +324,7 @@ async def _open_parts(
     )
 
 
-def _attend(stack: AsyncExitStack, assistant: Assistant, tooling: Tooling, *, live: bool) -> None:
+def attend(stack: AsyncExitStack, assistant: Assistant, tooling: Tooling, *, live: bool) -> None:
     """What goes on beside listening: timers ring, what a power cut left open is told, new plugins are noticed."""
     from voice_needle import upkeep
 

@@ -83,6 +83,19 @@ class ScriptedClock:
         self._elapsed = until
         await settle()
 
+    def skip(self, seconds: float) -> bool:
+        """Let `seconds` pass where nobody sleeps so short, without giving way to any task: silence costs nothing.
+
+        False, and no time has passed: somebody is due on the way, so `advance`.
+        """
+        until = self._elapsed + seconds
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)
+        if self._sleepers and self._sleepers[0][0] <= until:
+            return False
+        self._elapsed = until
+        return True
+
     def jump(self, by: timedelta) -> None:
         """Move the wall clock without time passing, as NTP or a dead battery does."""
         self._jump += by

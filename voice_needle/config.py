@@ -17,6 +17,7 @@ from voice_needle.errors import ConfigError
 from voice_needle.settings_file import nearest, option, read_yaml
 
 SYSTEM_DIR = Path("/etc/voice-needle")
+REMOTE_DIR = "fleet"  # below data_dir: what came over the fleet's broker
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,14 @@ class Fleet:
     """Telling an existing MQTT broker how this device is. Off unless a broker is named."""
 
     broker: str = option("", "mqtts://[user:password@]host[:port] of the broker that is told; empty: nobody is")
+    name: str = option("", "what the fleet calls this device; empty: host name and a hash of the machine's id")
     words: bool = option(False, "tell it also what was said and called; otherwise only outcomes and milliseconds")
+    ca: Path | None = option(None, "with mqtts: certificates (PEM) that may vouch for the broker; empty: the system's")
+    certificate: Path | None = option(None, "with mqtts: this device's own certificate (PEM), where the broker wants one")
+    key: Path | None = option(None, "its private key (PEM)")
+    remote: bool = option(False, "take signed configuration from the broker; rolled back if it does not start")
+    trial_s: int = option(30, "it stays once it has listened so long", unit="s", at_least=1, at_most=3600)
+    signers: Path = option(SYSTEM_DIR / "bundle.signers", "public keys that may sign it, each line `bundle KEYTYPE KEY`")
 
 
 @dataclass(frozen=True)
@@ -235,8 +243,10 @@ def user_config_file() -> Path:
     return Path(platformdirs.user_config_dir("voice-needle")) / "config.yaml"
 
 
-def load(file: Path | None = None, profile: str | None = None) -> Config:
-    """The whole configuration: defaults, profile, /etc, user file (or `file` in its place).
+def load(file: Path | None = None, profile: str | None = None, *, remote: bool = True) -> Config:
+    """The whole configuration: defaults, profile, /etc, user file (or `file` in its place), and what came over the broker.
+
+    remote: False leaves the last out.
 
     Errors: ConfigError with every mistake of the first file that has any.
     """
@@ -253,7 +263,12 @@ def load(file: Path | None = None, profile: str | None = None) -> Config:
         config = _with_profile(config, load_profile(chosen.sound_card, "sound_card"))
     for layer in layers:
         config = read_yaml(Config, layer, config)
-    return replace(config, profile=board.name)
+    config = replace(config, profile=board.name)
+    afar = config.data_dir / REMOTE_DIR / "config.yaml"
+    if remote and config.fleet.remote and afar.is_file():
+        read = read_yaml(Config, afar, config)
+        config = replace(read, profile=config.profile, data_dir=config.data_dir, fleet=config.fleet)
+    return config
 
 
 def _with_profile(config: Config, profile: Profile) -> Config:

@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from voice_needle import config as configuration
 from voice_needle.config import Config
-from voice_needle.errors import ConfigError
+from voice_needle.errors import ConfigError, ToolUnreachable
 from voice_needle.events import (
     Call,
     CallEnded,
@@ -30,7 +30,7 @@ from voice_needle.events import (
     ToolResult,
     Transcript,
 )
-from voice_needle.fleet import Fleet, identity, reporting
+from voice_needle.fleet import Fleet, identity, reporting, send
 
 WORDS = "unlock the front door"
 TURN = (
@@ -47,13 +47,17 @@ class Listener:
         self.got: queue.Queue[tuple[str, dict[str, Any], bool]] = queue.Queue()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
         self._client.on_connect = lambda *_: self._client.subscribe("voice-needle/#", 1)
-        self._client.on_message = lambda _c, _u, m: self.got.put((m.topic, json.loads(m.payload), m.retain))
+        self._client.on_message = lambda _c, _u, m: self._heard(m)
         self._client.connect("127.0.0.1", broker.port)
         self._client.loop_start()
 
+    def _heard(self, message: mqtt.MQTTMessage) -> None:
+        if not message.topic.endswith("/config"):  # which is no JSON, and sent by the test itself
+            self.got.put((message.topic, json.loads(message.payload), message.retain))
+
     def until(self, topic: str, **wanted: Any) -> dict[str, Any]:
         while True:
-            at, body, _ = self.got.get(timeout=20)
+            at, body, _ = self.got.get(timeout=60)
             if at.endswith(topic) and all(body.get(key) == value for key, value in wanted.items()):
                 return body
 
@@ -76,7 +80,7 @@ def told_to(broker: Mosquitto, **more: Any) -> Config:
 @pytest.mark.parametrize("words", [False, True])
 def test_status_turns_and_faults(mosquitto: Mosquitto, listener: Listener, words: bool):  # noqa: F811
     seen = []
-    with reporting(told_to(mosquitto, words=words), seen.append) as emit:
+    with reporting(told_to(mosquitto, words=words), seen.append) as (emit, _):
         assert listener.until("/status", online=True)["profile"] == "pi4"
         for event in TURN:
             emit(event)
@@ -108,15 +112,21 @@ def test_a_device_that_vanishes_is_told_by_the_broker_and_late_comers_see_it(mos
 
 def test_a_broker_that_is_away_costs_nothing(mosquitto: Mosquitto):  # noqa: F811
     mosquitto.stop()
-    with reporting(told_to(mosquitto), lambda event: None) as emit:
+    with reporting(told_to(mosquitto), lambda event: None) as (emit, _):
         for event in TURN:
             emit(event)
 
 
+def test_a_bundle_for_a_broker_that_is_away_is_not_thought_sent(mosquitto: Mosquitto):  # noqa: F811
+    mosquitto.stop()
+    with pytest.raises(ToolUnreachable, match="did not take it"):
+        send(told_to(mosquitto), "all", b"bundle", limit_s=1.0)
+
+
 def test_nobody_is_told_by_default_and_a_wrong_address_is_a_mistake(tmp_path: Any):
     emit = print
-    with reporting(configuration.load(None, "pi4"), emit) as same:
-        assert same is emit
+    with reporting(configuration.load(None, "pi4"), emit) as (same, fleet):
+        assert same is emit and fleet is None
     with pytest.raises(ConfigError, match=r"fleet\.broker"):
         Fleet(replace(configuration.load(None, "pi4"), fleet=configuration.Fleet(broker="kitchen")))
     (tmp_path / "id").write_text("0123456789abcdef0123456789abcdef\n")

@@ -19,7 +19,7 @@ class World:
 
     def __init__(self, broker: Mosquitto, house: Simulator) -> None:
         self.settings = {"broker": broker.url, "answer_s": 0.6}
-        self.house = house
+        self.broker, self.house = broker, house
 
     async def reset(self, tooling: Tooling) -> None:
         self.house.faults.clear()

@@ -57,3 +57,26 @@ def apply(file: Path, folder: Path) -> None:
 def rollback(folder: Path) -> None:
     """Take the last bundle back."""
     click.echo(f"{bundles.rollback(folder)} files are as they were. {RESTART}")
+
+
+@bundle.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True), required=False)
+@click.option("--device", required=True, metavar="NAME", help="As its status topic calls it; `all`: every device that takes any.")
+@click.option("--broker", required=True, metavar="URL", help="mqtts://[user:password@]HOST[:PORT]")
+@click.option("--ca", type=click.Path(path_type=Path, exists=True), help="Certificates that may vouch for the broker.")
+@click.option("--certificate", type=click.Path(path_type=Path, exists=True), help="Your own, where the broker wants one.")
+@click.option("--key", type=click.Path(path_type=Path, exists=True), help="Its private key.")
+@click.option("--withdraw", is_flag=True, help="Take the message off the broker; devices keep what they have.")
+def send(
+    file: Path | None, device: str, broker: str, ca: Path | None, certificate: Path | None, key: Path | None, withdraw: bool
+) -> None:
+    """Leave the bundle FILE on a broker, retained: devices with `fleet: {remote: true}` take it when they next connect."""
+    from voice_needle.config import Config, Fleet
+    from voice_needle.fleet import ROOT
+    from voice_needle.fleet import send as leave
+
+    if (file is None) != withdraw:
+        raise click.UsageError("give FILE, or --withdraw")
+    settings = Fleet(broker=broker, ca=ca, certificate=certificate, key=key)
+    leave(Config(fleet=settings), device, file.read_bytes() if file else b"")
+    click.echo(f"{ROOT}/{device}/config {'is empty' if withdraw else f'holds {file}'}. The status topics tell what became of it.")

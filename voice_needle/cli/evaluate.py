@@ -13,6 +13,7 @@ from rich.console import Console
 from voice_needle import config as configuration
 from voice_needle.cli.common import config_options, json_option, print_json, print_table
 from voice_needle.cli.evaluate_duplex import duplex
+from voice_needle.cli.evaluate_soak import soak
 from voice_needle.errors import ConfigError
 from voice_needle.tools import Toolset
 
@@ -185,3 +186,4 @@ def print_speech(report: dict[str, Any]) -> None:
 
 
 evaluate.add_command(duplex)
+evaluate.add_command(soak)

@@ -1,0 +1,163 @@
+"""Judges a long run: timers, ledger against the world, memory's slope with its interval; and draws the memory."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from voice_needle.errors import EngineMissing
+
+if TYPE_CHECKING:
+    from voice_needle.evaluation.soak import Diary
+
+WARM_UP_H = 1.0  # caches, pools and buffers fill in the first hour
+MOST_GROWTH_MB_H = 0.5  # a month of it would be 360 MB; less is not told from noise in a day
+LATE_S = 15.0  # a timer waits for an answer to end before it rings
+EXPECTED = frozenset({"DeviceLost"})  # what unplugging means
+T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.10, 2.09, 2.09, 2.08, 2.07)
+
+
+def judge(diary: Diary, ledger: Path, timers: Path, now: datetime, commands: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Counts, and `problems`: what should not be; `ok` when there is none.
+
+    commands: what reached the devices of the home. Each of its sentences moves one lamp, so there are as many as calls that may
+    have been carried out.
+    """
+    calls, calls_wrong = _calls(ledger, diary, commands)
+    rings, rings_wrong = _timers(timers, ledger, diary, now)
+    held = slope(diary.memory)
+    problems = [*diary.crashes, *calls_wrong, *rings_wrong]
+    problems += [f"{count} faults {name}" for name, count in diary.faults.items() if name not in EXPECTED]
+    if held.get("slope_mb_h_ci95", [0.0])[0] > MOST_GROWTH_MB_H:
+        problems.append(f"memory grows by {held['slope_mb_h']} MB an hour")
+    return {
+        "ok": not problems,
+        "problems": problems,
+        "happened": dict(diary.happened),
+        "utterances": diary.heard,
+        "faults": dict(diary.faults),
+        "crashes": len(diary.crashes),
+        "calls": calls,
+        "timers": rings,
+        "memory": held,
+        "memory_mb": [[round(hours, 3), mb] for hours, mb in diary.memory],
+    }
+
+
+def _calls(ledger: Path, diary: Diary, commands: Sequence[tuple[str, str]]) -> tuple[dict[str, Any], list[str]]:
+    """Every call has one row, every row one end, every end was told once, and the lamps moved as often as the ledger says."""
+    with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as db:
+        rows = db.execute(
+            "SELECT c.id, c.plugin, c.tool, group_concat(o.kind) FROM calls c"
+            " LEFT JOIN outcomes o ON o.call = c.id AND o.kind <> 'late' GROUP BY c.id"
+        ).fetchall()
+    ends = {number: (plugin, tool, kinds) for number, plugin, tool, kinds in rows}
+    wrong = [f"ledger row {number} ({tool}) has the end {kinds}" for number, (_, tool, kinds) in ends.items() if not kinds or "," in kinds]
+    told = Counter(number for number, _ in diary.ended if number)
+    wrong += [f"ledger row {number} was told {count} times" for number, count in told.items() if count != 1]
+    wrong += [f"ledger row {number} was never told" for number in ends.keys() - told.keys()]
+    wrong += [f"call {number} was told and is not in the ledger" for number in told.keys() - ends.keys()]
+    done = sum(kinds in ("ok", "unconfirmed", "partial", "timeout") for plugin, _, kinds in ends.values() if plugin == "home")
+    if done != len(commands):
+        wrong.append(f"{len(commands)} commands reached the lamps, and the ledger has {done}")
+    return {
+        "ledger_rows": len(ends),
+        "told": len(diary.ended),
+        "statuses": dict(Counter(status for _, status in diary.ended)),
+        "lamp_commands": len(commands),
+    }, wrong
+
+
+def _timers(file: Path, ledger: Path, diary: Diary, now: datetime) -> tuple[dict[str, Any], list[str]]:
+    """Every timer that the ledger knows is in the store, and has rung once, in time."""
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as db:
+        rows = db.execute("SELECT number, due, ended FROM timers").fetchall()
+    with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as db:
+        made = [
+            json.loads(result)["number"]
+            for (result,) in db.execute(
+                "SELECT o.result FROM calls c JOIN outcomes o ON o.call = c.id AND o.kind = 'ok' WHERE c.tool = 'timer_set'"
+            )
+        ]
+    overdue = now - timedelta(seconds=LATE_S)
+    missed = [number for number, due, ended in rows if ended is None and due < overdue.timestamp()]
+    rung = [number for number, _, ended in rows if ended == "rung"]
+    late = [(at - due).total_seconds() for due, at in diary.rang]
+    wrong = [f"timer {number} did not ring" for number in missed]
+    wrong += [f"a timer rang {seconds:.0f} s late" for seconds in late if seconds > LATE_S]
+    if sorted(made) != sorted(number for number, _, _ in rows):
+        wrong.append(f"the ledger set timers {made}, the store has {[row[0] for row in rows]}")
+    if len(diary.rang) < len(rung):
+        wrong.append(f"{len(rung)} timers count as rung, {len(diary.rang)} were heard")
+    return {
+        "set": len(rows),
+        "rung": len(rung),
+        "missed": len(missed),
+        "still_running": sum(ended is None for _, _, ended in rows) - len(missed),
+        "latest_s": round(max(late, default=0.0), 2),
+    }, wrong
+
+
+def slope(samples: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """Least squares through half-hour means after the warm-up: neighbouring samples are not independent, such means nearly.
+
+    Too few of them for an interval: only first, last and most.
+    """
+    if not samples:
+        return {}
+    found: dict[str, Any] = {"first_mb": samples[0][1], "last_mb": samples[-1][1], "most_mb": max(mb for _, mb in samples)}
+    halves: dict[int, list[float]] = {}
+    for hours, mb in samples:
+        if hours >= WARM_UP_H:
+            halves.setdefault(int(hours * 2), []).append(mb)
+    points = [(half / 2 + 0.25, statistics.fmean(values)) for half, values in halves.items() if len(values) >= 20]
+    if len(points) < 4:
+        return found
+    count = len(points)
+    mean_x, mean_y = statistics.fmean(x for x, _ in points), statistics.fmean(y for _, y in points)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    rise = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+    rest = sum((y - mean_y - rise * (x - mean_x)) ** 2 for x, y in points)
+    error = math.sqrt(rest / (count - 2) / spread)
+    half_width = T_95[min(count - 3, len(T_95) - 1)] * error
+    return {
+        **found,
+        "half_hours": count,
+        "slope_mb_h": round(rise, 4),
+        "slope_mb_h_ci95": [round(rise - half_width, 4), round(rise + half_width, 4)],
+    }
+
+
+def picture(report: Mapping[str, Any], out: Path) -> None:
+    """Resident memory over simulated time, as PNG. Errors: EngineMissing without matplotlib."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise EngineMissing("matplotlib is not installed; it draws the plot", fix="pip install 'voice-needle[plot]'") from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    hours, held = zip(*report["memory_mb"], strict=True)
+    figure, axes = plt.subplots(figsize=(9, 3.5), layout="constrained")
+    axes.plot(hours, held, linewidth=0.8, color="#4c78a8", label="resident memory, each minute")
+    found = report["memory"]
+    if "slope_mb_h" in found:
+        later = [(x, y) for x, y in report["memory_mb"] if x >= WARM_UP_H]
+        middle_x, middle_y = statistics.fmean(x for x, _ in later), statistics.fmean(y for _, y in later)
+        ends = (later[0][0], later[-1][0])
+        low, high = found["slope_mb_h_ci95"]
+        label = f"{found['slope_mb_h']:+.3f} MB/h, 95 % [{low:+.3f}, {high:+.3f}], after the first hour"
+        axes.plot(ends, [middle_y + found["slope_mb_h"] * (x - middle_x) for x in ends], color="#e45756", label=label)
+    axes.set_ylim(0, max(held) * 1.15)
+    axes.set_xlabel("simulated hours")
+    axes.set_ylabel("MB")
+    axes.legend(loc="lower right")
+    figure.savefig(out, dpi=100)
+    plt.close(figure)
