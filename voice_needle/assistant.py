@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from voice_needle.audio import FRAME_MS, Samples
-from voice_needle.barge_in import BargeIn, Verdict, has_floor, second_reading
+from voice_needle.barge_in import BargeIn, Verdict, has_floor
 from voice_needle.clock import Clock, ScriptedClock
 from voice_needle.config import Config
 from voice_needle.conversation import Answer, Conversation
@@ -49,6 +49,7 @@ from voice_needle.listen.echo import EchoCanceller
 from voice_needle.listen.endpoint import Continued, Discarded, Ended, Endpointer, Onset
 from voice_needle.listen.engine import Source, Vad
 from voice_needle.listen.wake import AlwaysOpen, Ear, Wake
+from voice_needle.readings import second_reading
 from voice_needle.speak.speaker import Speaker, Spoken
 from voice_needle.trace import Trace
 from voice_needle.transcribe.engine import Recogniser
@@ -195,7 +196,7 @@ class Assistant:
             return
         time_s: float | None = getattr(self.source, "frame_time_s", None)
         heard, probability = self.barge_in.listen(frame, self.vad, time_s)
-        for found in self.endpointer.feed(heard, probability):
+        for found in self.endpointer.feed(heard, probability, self.barge_in.doubtful):
             self._found(found)
         self.barge_in.tick()
 

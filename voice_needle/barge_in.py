@@ -8,8 +8,7 @@ is the user's. Words that we are just saying ourselves, heard while much echo re
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
@@ -72,6 +71,7 @@ class BargeIn:
         self.voice, self.floor, self.settings, self.clock, self.emit = voice, floor, settings, clock, emit
         self.mode, self.echo = mode, echo
         self.saying = ""  # the words of the answer in progress
+        self.doubtful = 0.0  # the probability that the last frame was speech, be it our own
         self._ducked_at: float | None = None
         self._paused = False
         self._speech = 0  # frames of speech in a row, while we speak
@@ -84,11 +84,11 @@ class BargeIn:
         if self.echo is not None and time_s is not None:
             cleaned = self.echo.process(frame, time_s)
             frame = cleaned.samples
-            probability = vad.speech_probability(frame)
-            probability = probability if cleaned.person else 0.0
+            self.doubtful = vad.speech_probability(frame)
+            probability = self.doubtful if cleaned.person else 0.0
         else:
-            probability = vad.speech_probability(frame)
-        voiced = self._pitch.feed(frame)
+            probability = self.doubtful = vad.speech_probability(frame)
+        voiced = self._pitch.feed(frame, look=probability >= 0.5)
         if probability >= 0.5:
             self._voiced += voiced
         elif not self._begun:
@@ -97,6 +97,7 @@ class BargeIn:
             self._speech = 0
             return frame, probability
         if self.mode == "off":
+            self.doubtful = 0.0
             return SILENT_FRAME, 0.0
         self._speech = self._speech + 1 if probability >= 0.5 else 0
         if self._speech == EARLY_FRAMES:
@@ -211,42 +212,16 @@ class Pitch:
     def __init__(self) -> None:
         self._samples = np.zeros(self._SIZE, np.float32)
 
-    def feed(self, frame: Samples) -> bool:
+    def feed(self, frame: Samples, *, look: bool = True) -> bool:
+        """look: whether to know. It costs ten times what the voice-activity detector does."""
         self._samples[:-FRAME_SAMPLES] = self._samples[FRAME_SAMPLES:]
         self._samples[-FRAME_SAMPLES:] = frame
+        if not look:
+            return False
         power = np.abs(np.fft.rfft(self._samples - self._samples.mean(), 2 * self._SIZE)) ** 2
         lags = np.fft.irfft(power)[: self._HIGH]
         fading = 1.0 - np.arange(self._LOW, self._HIGH) / self._SIZE  # fewer samples overlap at longer lags
         return bool(lags[0] > 0 and np.max(lags[self._LOW :] / fading) > self._CLEAR * lags[0])
-
-
-Decide = Callable[[Transcript], Awaitable[Decision]]
-_OBJECTING = frozenset(["no", "nope", "sorry", "wait", "actually", "oops", "i"])
-
-
-async def second_reading(
-    transcript: Transcript, decision: Decision, partial: str, decide: Decide
-) -> tuple[Transcript, Decision]:
-    """What was said over our voice, read again in the light of that: people stop and correct us much more than chance has it.
-
-    A "stop" that the recogniser was not sure of counts when the partial words said so, too. Words that object ("no ...") without
-    being a correction are one when another reading of them is. partial: the last words before the final ones.
-    """
-    others = [text for text in (partial, *transcript.alternatives) if text and text != transcript.text]
-    if transcript.refused:
-        if not transcript.text or not partial:
-            return transcript, decision
-        clear = replace(transcript, refused="")
-        acts = [(await decide(each)).act for each in (clear, Transcript(partial))]
-        if acts[0] in (DialogueAct.STOP, DialogueAct.CANCEL) and acts[1] in (DialogueAct.STOP, DialogueAct.CANCEL):
-            return clear, await decide(clear)
-        return transcript, decision
-    if decision.act is None and transcript.text.split(" ", 1)[0] in _OBJECTING:
-        for text in others:
-            again = await decide(replace(transcript, text=text, words=()))
-            if again.act is DialogueAct.CORRECT and again.outcome is Outcome.ACT:
-                return replace(transcript, text=text, words=()), again
-    return transcript, decision
 
 
 def judge(transcript: Transcript, decision: Decision) -> Verdict:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -29,16 +28,15 @@ from voice_needle.events import (
     ToolResult,
     Transcript,
 )
+from voice_needle.readings import both
 from voice_needle.route.engine import Router
 from voice_needle.route.guards import REFUSALS
 from voice_needle.tools import Toolset
 from voice_needle.turn import Memory, Turn, TurnState
 from voice_needle.workers import Workers
 
+FOLLOW_UP_S = 15.0  # after an answer began: so long its words are the ones that a correction is about
 UNKNOWN = frozenset({Status.TIMEOUT, Status.UNCONFIRMED, Status.PARTIAL})
-_BOTH = re.compile(
-    r"(?:(?:no|yes|oh|sorry|actually) )*(?:i (?:want|meant|said) )?(?:both(?: of them)?|all(?: of them)?)(?: please)?"
-)
 
 
 @dataclass(frozen=True)
@@ -98,14 +96,20 @@ class Conversation:
             speaking=speaking,
         )
 
+    def awaits_reply(self) -> bool:
+        """Whether what is said now may be about the last turn: a question is open, something is being done, or was just now."""
+        self.memory.expire(self.clock)
+        recent = self.clock.monotonic() - self.memory.answered_s <= FOLLOW_UP_S
+        return recent or self.memory.question is not None or bool(self.memory.pending_calls)
+
     async def decide(self, transcript: Transcript, speaking: bool = False) -> Decision:
         """The router's decision, made in the router's own thread. Partial transcripts may be asked about too."""
         if transcript.refused or not transcript.text.strip():
             return Decision(reason=transcript.refused or "silence", router="none")
         context = self.context(speaking)
-        both = self._both(transcript.text)
-        if both is not None:
-            return both
+        every = both(transcript.text, self.memory)
+        if every is not None:
+            return every
         return await self.workers.run("router", self._route, transcript, self.tools(), context)
 
     def _route(self, transcript: Transcript, tools: Toolset, context: RouteContext) -> Decision:
@@ -147,6 +151,7 @@ class Conversation:
             answer = Answer(error.spoken, tone="error")
         turn.ms["act"] = (time.perf_counter() - started) * 1000
         turn.answer = answer.text
+        self.memory.answered_s = self.clock.monotonic()
         if answer.text and decision.act is not DialogueAct.REPEAT:
             self.memory.last_answer = answer.text
         return answer
@@ -244,22 +249,6 @@ class Conversation:
         """What the coming words have stopped, so that the answer to them can tell."""
         self._interrupted = cancelled
 
-    def _both(self, text: str) -> Decision | None:
-        """ "Both": every option of the open question, or, after a correction, also what was corrected."""
-        if not _BOTH.fullmatch(" ".join(re.findall(r"[a-z']+", text.lower()))):
-            return None
-        question, calls = self.memory.question, self.memory.pending_calls
-        if question is not None and question.parameter and len(question.options) >= 2 and calls:
-            base = calls[-1]
-            every = tuple(
-                replace(base, arguments={**base.arguments, question.parameter: value}, evidence={})
-                for value in question.options
-            )
-            return Decision(every, Outcome.ACT, 1.0, reason="both", router="dialogue")
-        if self.memory.replaced is not None and question is None:
-            return Decision((self.memory.replaced,), Outcome.ACT, 1.0, reason="both", router="dialogue")
-        return None
-
     async def _act(self, turn: Turn, calls: Sequence[Call], confidence: float, confirmed: bool = False) -> Answer:
         if not confirmed and self.dispatcher.to_confirm(calls, confidence):
             return self._confirm(tuple(calls))
@@ -302,6 +291,7 @@ class Conversation:
 
     def _acting(self, turn: Turn) -> None:
         turn.state = TurnState.ACTING
+        self.memory.answered_s = self.clock.monotonic()
         turn.begun.set()
 
     def _heard(self, turn: Turn) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from voice_needle.events import Call, Decision, DialogueAct, Outcome
+from voice_needle.number_words import NUMBER_WORDS
 
 Route = Callable[[str, tuple[Call, ...]], Decision]
 """The router's decision for a text, given the calls before it."""
@@ -32,42 +33,7 @@ _EDITS = (
     "rather",
 )
 _LONGEST_REPEAT, _LONGEST_REPARANDUM, _LONGEST_FALSE_START = 4, 5, 4
-_NUMBERS = frozenset(
-    [
-        "zero",
-        "oh",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-        "twenty",
-        "thirty",
-        "forty",
-        "fifty",
-        "sixty",
-        "seventy",
-        "eighty",
-        "ninety",
-        "hundred",
-        "thousand",
-        "double",
-    ]
-)
+_NUMBERS = NUMBER_WORDS | {"oh", "double"}
 _TURNS_MEANING = frozenset(
     [
         "not",

@@ -26,6 +26,7 @@ class Utterance:
     speech_start_ms: float  # where speech began, after the pre-roll
     speech_end_ms: float  # where speech ended, before the trailing silence
     cut: bool = False  # ended by the maximum length, not by silence
+    reply: bool = False  # said over our voice or soon after it: it may answer, correct or stop what we said
 
     @property
     def duration_ms(self) -> float:

@@ -20,6 +20,7 @@ from voice_needle.config import Config
 from voice_needle.conversation import Conversation
 from voice_needle.events import Decided, Decision, DialogueAct, Event, Heard, Outcome, Transcript, Utterance
 from voice_needle.listen.endpoint import Endpointer
+from voice_needle.readings import other_reading
 from voice_needle.transcribe.engine import Recogniser, Stream
 from voice_needle.turn import Turn, TurnState
 from voice_needle.workers import Workers
@@ -62,6 +63,7 @@ class Hearing:
     words: str = ""
     stop_words: str = ""  # partial words that were a stop; those after them may be our own voice
     unfinished: bool = False  # those words: more must follow
+    reply: bool = False  # it began over our voice or soon after it
     ahead: asyncio.Task[Ahead] | None = None  # of this pause; gone when speech goes on
 
 
@@ -88,7 +90,8 @@ class Listener:
 
     def begin(self, turn: Turn) -> None:
         """Somebody began to speak."""
-        self.hearing = Hearing(turn, self.recogniser.stream())
+        reply = self._speaking() or self.conversation.awaits_reply()
+        self.hearing = Hearing(turn, self.recogniser.stream(), reply=reply)
 
     def end(self) -> Hearing | None:
         """The utterance is over: what was heard of it, no longer followed."""
@@ -147,14 +150,18 @@ class Listener:
         hearing.stream = None  # the recogniser reads one thing at a time; more speech opens another stream
         sound, started = np.concatenate(hearing.sound), time.perf_counter()
         transcript = await self.workers.run(
-            "recogniser", self.recogniser.transcribe, Utterance(sound, 0.0, 0.0, to_ms(len(sound)))
+            "recogniser", self.recogniser.transcribe, Utterance(sound, 0.0, 0.0, to_ms(len(sound)), reply=hearing.reply)
         )
-        decision = await self.conversation.decide(transcript, self._speaking())
+        transcript, decision = await self._decide(transcript)
         if self.hearing is hearing and hearing.ahead is asyncio.current_task():
+            listen = self.config.listen
             if hearing.unfinished:  # a grammar reads half a sentence as some whole one: "to" as "two"
-                listen = self.config.listen
-                wait_ms = 1.5 * listen.end_silence_ms if decision.calls else listen.incomplete_silence_ms
-                self.endpointer.expect_more(wait_ms)
+                whole = bool(decision.calls) and decision.complete
+                self.endpointer.expect_more(1.5 * listen.end_silence_ms if whole else listen.incomplete_silence_ms)
+            elif transcript.refused and transcript.text and not hearing.reply:
+                self.endpointer.expect_more(
+                    listen.incomplete_silence_ms
+                )  # nothing is lost by it, and half a sentence often is refused
             else:
                 self._wait_for_more(decision)
             self.barge_in.words(replace(transcript, final=False), decision, final=False)
@@ -179,6 +186,7 @@ class Listener:
         if ahead is not None:
             transcript = ahead.transcript
         else:
+            utterance = replace(utterance, reply=hearing.reply)
             transcript = await self.workers.run("recogniser", self.recogniser.transcribe, utterance)
         turn.transcript = transcript
         turn.ms["transcribe"] = (time.perf_counter() - started) * 1000  # what of it was waited for after the end
@@ -188,7 +196,19 @@ class Listener:
         self._emit(Heard, turn, transcript=transcript, elapsed_ms=turn.ms["transcribe"])
         turn.state = TurnState.DECIDING
         started = time.perf_counter()
-        decision = ahead.decision if ahead is not None else await self.conversation.decide(transcript, self._speaking())
+        if ahead is not None:
+            decision = ahead.decision
+        else:
+            transcript, decision = await self._decide(transcript)
+            turn.transcript = transcript
         turn.ms["route"] = (time.perf_counter() - started) * 1000
         self._emit(Decided, turn, decision=decision, elapsed_ms=turn.ms["route"])
         return transcript, decision
+
+    async def _decide(self, transcript: Transcript) -> tuple[Transcript, Decision]:
+        """The decision for final words, and the reading of them that it is for."""
+
+        async def decide(read: Transcript) -> Decision:
+            return await self.conversation.decide(read, self._speaking())
+
+        return await other_reading(transcript, await decide(transcript), decide)

@@ -100,6 +100,7 @@ class Memory:
     last_calls: tuple[Call, ...] = ()
     last_answer: str = ""
     last_unsaid: str = ""
+    answered_s: float = -1e9  # when the last turn began to act or to be answered
     question: Question | None = None
     pending_calls: tuple[Call, ...] = ()
     question_until_s: float = 0.0

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from voice_needle.audio import FRAME_SAMPLES, Samples
-from voice_needle.barge_in import BargeIn, Pitch, Verdict, judge, second_reading
+from voice_needle.barge_in import BargeIn, Pitch, Verdict, judge
 from voice_needle.clock import ScriptedClock
 from voice_needle.config import BargeIn as Settings
 from voice_needle.events import BargedIn, Call, Decision, DialogueAct, Ducked, Outcome, Resumed, Transcript
 from voice_needle.listen.echo import Cleaned
+from voice_needle.readings import second_reading
 from voice_needle.turn import Scope, Turn, TurnState
 
 REQUEST = Decision((Call("light"),), Outcome.ACT, 1.0)

@@ -32,13 +32,15 @@ from voice_needle.workers import Workers
 
 # --- tools that record -----------------------------------------------------------------------------------------------
 
-NAMES: Mapping[str, Mapping[str, Mapping[str, list[str]]]] = {  # what the plugins' back ends would name
+NAMES: Mapping[
+    str, Mapping[str, Mapping[str, list[str]]]
+] = {  # what the plugins' back ends would name: plural, name, aliases
     "warehouse": {
         "item": {
-            "hex bolts": ["hex bolt", "bolts"],
-            "work gloves": ["gloves"],
-            "packing tape": ["tape"],
-            "safety helmets": ["helmets"],
+            "hex bolts": ["hex bolts", "hex bolt", "bolts"],
+            "work gloves": ["work gloves", "work glove", "gloves"],
+            "packing tape": ["packing tape", "tape"],
+            "safety helmets": ["safety helmets", "safety helmet", "helmets"],
         }
     }
 }

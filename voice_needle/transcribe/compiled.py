@@ -25,11 +25,14 @@ from voice_needle import errors
 from voice_needle.errors import EngineFailed, EngineMissing, StorageError, VoiceNeedleError
 from voice_needle.tools import Tool, Toolset
 
-DICTIONARY, GRAMMAR, MODEL = "tools.dict", "tools.fsg", "tools.arpa"
+DICTIONARY, GRAMMAR, REPLIES, MODEL = "tools.dict", "tools.fsg", "replies.fsg", "tools.arpa"
+FILES = (DICTIONARY, GRAMMAR, REPLIES, MODEL)
 COMPLETE = "complete"
 KEPT = 4  # compiled toolsets that stay on disk: the last used ones
 LONGEST_S = 900.0
-_PARTS = ("compiled", "grammar", "patterns", "spoken_values", "automaton", "network", "language_model", "pronounce")
+_PARTS = (
+    "compiled", "grammar", "patterns", "spoken_values", "identifiers", "automaton", "network", "stumbles", "language_model", "pronounce",
+)  # fmt: skip
 
 
 def compiled(tools: Toolset, root: Path) -> Path:
@@ -71,7 +74,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (DICTIONARY, GRAMMAR, MODEL)}
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
 
 
 def _compile_elsewhere(tools: Toolset, folder: Path) -> None:
@@ -129,7 +132,8 @@ def write(tools: Toolset, folder: Path) -> None:
     grammar = build_grammar(tools)
     folder.mkdir(parents=True)
     _put(folder / DICTIONARY, dictionary_text(grammar.words))
-    _put(folder / GRAMMAR, build_network(grammar.top, grammar.rules, FRAME).fsg())
+    _put(folder / GRAMMAR, build_network(grammar.top, grammar.rules, FRAME, stumbling=True).fsg())
+    _put(folder / REPLIES, build_network(grammar.reply, grammar.rules, FRAME).fsg())
     _put(folder / MODEL, arpa_text(draw_sentences(grammar), grammar.words))
     _put(folder / COMPLETE, json.dumps(_digests(folder)))
 

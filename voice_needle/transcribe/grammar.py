@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +17,8 @@ from typing import Any
 
 from voice_needle.errors import BadToolSchema
 from voice_needle.tools import Tool, Toolset, spoken_forms
+from voice_needle.transcribe import stumbles
+from voice_needle.transcribe.identifiers import shape
 from voice_needle.transcribe.patterns import (
     NOTHING,
     Choice,
@@ -24,21 +28,25 @@ from voice_needle.transcribe.patterns import (
     Seq,
     Words,
     choice,
+    draw,
     parse,
     sequence,
     spoken_words,
     words_of,
 )  # fmt: skip
-from voice_needle.transcribe.spoken_values import EVERYDAY_WORDS, EXPANSIONS, IDENTIFIER_PARTS, value_rule
+from voice_needle.transcribe.spoken_values import EVERYDAY_WORDS, EXPANSIONS, IDENTIFIER_PARTS, SHARES, value_rule
 
-DIALOGUE = (
-    "(yes|yeah|yep|yes please|sure|ok|okay|right|correct|do it|go ahead)",
-    "(no|nope|no thanks|don't|do not)",
-    "(stop|stop it|stop that|cancel|cancel that|cancel it|never mind|forget it|abort|quiet|be quiet|shut up)",
-    "(repeat that|say that again|say again|what did you say|pardon|undo|undo that|undo it|take that back)",
-    "(uh-huh|mm-hmm|thanks|thank you|hello|help|what can you do)",
-)
-"""Said to the conversation, not to a tool."""
+DIALOGUE: dict[str, float] = {
+    "(yes|yeah|yep|yes please|sure|okay|ok|right|correct|do it|go ahead)": 0.2,
+    "(no|nope|no thanks|don't|do not)": 0.15,
+    "(stop|stop it|stop that|stop talking|enough|that's enough|quiet|be quiet|shut up)": 0.2,
+    "(cancel|cancel that|cancel it|never mind|forget it|abort)": 0.15,
+    "(undo|undo that|undo it|take that back)": 0.07,
+    "(repeat that|say that again|say again|what did you say|pardon)": 0.08,
+    "(uh-huh|mm-hmm|thanks|thank you|i see|got it|great|good|all right|hello|help|what can you do)": 0.1,
+    "[no] (both|both of them|all of them)": 0.05,
+}
+"""Said to the conversation, not to a tool, and how often each kind is."""
 
 FRAME = frozenset({"command", "value"})
 """Rules that belong to the frame of a sentence; the others are values."""
@@ -49,6 +57,9 @@ CORRECTION = (
 )
 """Opens an amendment; any value of any tool may follow, or a whole new command."""
 
+AMENDMENTS, AMENDED = 3_000, 80
+"""Commands drawn to see what follows their last value ("the kitchen light"), and how many such endings a reply may have."""
+
 POLITE_START = "(please|can you|could you|would you|will you|can you please|could you please|hey|ok|okay|i want you to)"
 POLITE_END = "(please|now|thanks|thank you|for me)"
 JOIN = "(and|and then|then|and also|also)"
@@ -56,12 +67,14 @@ JOIN = "(and|and then|then|and also|also)"
 
 @dataclass(frozen=True)
 class Grammar:
-    """top: what one utterance may be. rules: named parts of it. words: everything that needs a pronunciation.
+    """top: what one utterance may be. reply: what it may be to somebody who was just answered or asked. rules: named parts of both.
+    words: everything that needs a pronunciation.
 
     content_hash: SHA-256 over the patterns; the key under which whatever is built from them is cached.
     """
 
     top: Node
+    reply: Node
     rules: Mapping[str, Node]
     words: frozenset[str]
     content_hash: str
@@ -95,33 +108,52 @@ class _Builder:
         commands = [node for tool in self._tools.values() for node in self._commands(tool)]
         start = self._seldom(POLITE_START)
         end, join = self._seldom(POLITE_END), self._parse(JOIN)
-        ways: list[tuple[Node, float]] = [(choice([self._parse(template) for template in DIALOGUE]), 0.05)]
+        dialogue = Choice(tuple(self._parse(template) for template in DIALOGUE), tuple(DIALOGUE.values()))
+        ways: list[tuple[Node, float]] = [(dialogue, 0.05)]
         if commands:
             self._rules["command"] = choice(commands)
             one = sequence([start, Ref("command"), end])
             more = Choice((NOTHING, Loop(sequence([one, join]), 1)), (0.97, 0.03))
-            after: Node = NOTHING
-            if self._values:  # "... the hall light, no, the kitchen": corrected in the same breath
-                self._rules["value"] = choice(self._values)
-                second = sequence([self._parse(CORRECTION), self._parse("[the]"), Ref("value")])
-                after = Choice((NOTHING, second), (0.93, 0.07))
-            ways.append((sequence([more, one, after]), 0.92))
-        if self._values:
-            self._rules["value"] = choice(self._values)
-            amended = choice([Ref("value"), *([Ref("command")] if commands else [])])
-            ways.append((sequence([self._parse(CORRECTION), amended]), 0.03))
+            ways.append((sequence([more, one]), 0.92))
         if self._free_text_used:
             self._rules["free_text"] = self._free_text()
+        reply: Node = dialogue
+        if self._values:
+            self._rules["value"] = choice(self._values)
+            named = sequence([self._parse("[the]"), self._named_value()])
+            amended = Choice((named, Ref("command")), (0.6, 0.4)) if commands else named
+            ways.append((sequence([self._parse(CORRECTION), amended]), 0.03))
+            reply = Choice((dialogue, self._amendment(named)), (0.55, 0.45))
         root = Choice(tuple(node for node, _ in ways), tuple(weight for _, weight in ways))
-        words = set().union(*(words_of(node) for node in (root, *self._rules.values())))
+        words = set(stumbles.words()).union(*(words_of(node) for node in (root, reply, *self._rules.values())))
         open_words = words_of(self._rules.get("free_text", NOTHING))
         closed = set().union(
             *(words_of(node) for name, node in self._rules.items() if name != "free_text"), words_of(root)
         )
         key = hashlib.sha256(
-            json.dumps([repr(root), {k: repr(v) for k, v in self._rules.items()}]).encode()
+            json.dumps([repr(root), repr(reply), {k: repr(v) for k, v in self._rules.items()}]).encode()
         ).hexdigest()
-        return Grammar(root, dict(self._rules), frozenset(words), key, frozenset(open_words - closed))
+        return Grammar(root, reply, dict(self._rules), frozenset(words), key, frozenset(open_words - closed))
+
+    def _named_value(self) -> Node:
+        """A value by itself, or with what follows it at the end of commands: "the kitchen", "the kitchen light"."""
+        rng = random.Random(1)
+        slots = frozenset(self._rules) - FRAME
+        after: Counter[tuple[str, ...]] = Counter()
+        for _ in range(AMENDMENTS if "command" in self._rules else 0):
+            said = draw(Ref("command"), self._rules, rng, slots)
+            places = [at for at, word in enumerate(said) if word[:1] == "<"]
+            if places and places[-1] < len(said) - 1 <= places[-1] + 3:
+                after[said[places[-1] :]] += 1
+        named = [sequence([Ref(said[0][1:-1]), Words(said[1:])]) for said, _ in after.most_common(AMENDED)]
+        return Choice((Ref("value"), choice(named)), (0.6, 0.4)) if named else Ref("value")
+
+    def _amendment(self, value: Node) -> Node:
+        """An answer to "which room?", "no, the kitchen light", "and the bedroom too"."""
+        corrected = sequence([self._parse(CORRECTION), value])
+        more = sequence([self._parse("(and|also|and also)"), value, self._parse("[(too|as well)]")])
+        bare = sequence([value, self._parse("[please]")])
+        return Choice((corrected, bare, more), (0.5, 0.4, 0.1))
 
     def _commands(self, tool: Tool) -> list[Node]:
         found: list[Node] = []
@@ -149,15 +181,20 @@ class _Builder:
             item = self._value(schema["items"])
             return sequence([item, choice([NOTHING, sequence([choice([NOTHING, Words(("and",))]), item])])])
         if schema.get("enum"):
-            forms = [Words(spoken_words(form)) for said in spoken_forms(schema).values() for form in said]
-            return self._rule(choice([form for form in forms if form.words] or [NOTHING]), "names")
+            return self._rule(_names(schema), "names")
         template = value_rule(schema)
         if template is None:
             self._free_text_used = True
             return Ref("free_text")
         if template == "<identifier>":
-            return self._rule(Loop(self._parse("<identifier_part>"), IDENTIFIER_PARTS), "identifier")
+            return self._rule(self._identifier(str(schema.get("pattern", ""))), "identifier")
         return self._rule(self._parse(template), template.split(">")[0].strip("<(").replace("-", "_") or "value")
+
+    def _identifier(self, pattern: str) -> Node:
+        """Mostly what the parameter's pattern lets be said; a wrong identifier must be heard, too, to be refused."""
+        any_parts = Loop(self._parse("<identifier_part>"), IDENTIFIER_PARTS)
+        shaped = shape(pattern, self._parse) if pattern else None
+        return any_parts if shaped is None or shaped == NOTHING else Choice((shaped, any_parts), (0.9, 0.1))
 
     def _rule(self, node: Node, kind: str) -> Ref:
         """The same pattern gets the same rule, whichever tool brings it."""
@@ -173,10 +210,22 @@ class _Builder:
         def no_slot(_: str, name: str) -> Node:
             raise ValueError(f"{{{name}}} has no place here")
 
-        return parse(template, no_slot, EXPANSIONS)
+        return parse(template, no_slot, EXPANSIONS, shares=SHARES)
 
     def _free_text(self) -> Node:
         return Loop(choice([Words((word,)) for word in EVERYDAY_WORDS]), 5)
+
+
+def _names(schema: Mapping[str, Any]) -> Node:
+    """Each value as often as any other; the form given first as often as its other forms together."""
+    shares: dict[Node, float] = {}
+    for said in spoken_forms(schema).values():
+        for number, form in enumerate(said):
+            words = Words(spoken_words(form))
+            if words.words:
+                share = 1.0 if len(said) == 1 else 0.5 if number == 0 else 0.5 / (len(said) - 1)
+                shares[words] = shares.get(words, 0.0) + share
+    return Choice(tuple(shares), tuple(shares.values())) if len(shares) > 1 else next(iter(shares), NOTHING)
 
 
 def _jsgf(node: Node) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from voice_needle.transcribe.automaton import Automaton, compile_patterns
 from voice_needle.transcribe.patterns import Node, draw
+from voice_needle.transcribe.stumbles import AGAIN, ways_back
 
 SAMPLES = 8_000
 SHARE_ABOVE = 2_000
@@ -62,12 +64,19 @@ class Network:
 
 
 def build_network(
-    top: Node, rules: Mapping[str, Node], inline: frozenset[str], seed: int = 1, share_above: int = SHARE_ABOVE
+    top: Node,
+    rules: Mapping[str, Node],
+    inline: frozenset[str],
+    seed: int = 1,
+    share_above: int = SHARE_ABOVE,
+    *,
+    stumbling: bool = False,
 ) -> Network:
     """Determinise the frame of the sentences, and each value rule by itself; then lay a copy of its rule out at every slot.
 
     Determinising through free text or long numbers would multiply states without end. inline: rules that belong to the frame.
-    Chances are counted from sentences drawn at random. Errors: ValueError when the patterns are too free.
+    Chances are counted from sentences drawn at random. stumbling: also what somebody says who breaks off, repeats or corrects.
+    Errors: ValueError when the patterns are too free.
     """
     rng = random.Random(seed)
     frame_rules = {name: rules[name] for name in inline if name in rules}
@@ -79,7 +88,7 @@ def build_network(
         automaton = compile_patterns(rules[name], {})
         samples = [draw(rules[name], rules, rng) for _ in range(SAMPLES // 10)]
         parts[f"<{name}>"] = automaton, counted(automaton, samples)
-    network, visits = _compose(frame, counted(frame, drawn), parts, share_above)
+    network, visits = _compose(frame, counted(frame, drawn), parts, share_above, stumbling)
     return share_ways(network, visits)
 
 
@@ -88,6 +97,7 @@ def _compose(
     counts: Counts,
     parts: Mapping[str, tuple[Automaton, Counts]],
     share_above: int,
+    stumbling: bool,
 ) -> tuple[Network, list[float]]:
     """The network, and how often each of its states was seen. Slots of the same rule that lead to the same place share one copy of it.
 
@@ -122,6 +132,11 @@ def _compose(
                 left.add((symbol, after))
                 arcs += [Arc(end, after, leave, "") for end, leave in ends]
             arcs.append(Arc(state, base, chance, ""))
+    if stumbling:
+        arcs += [Arc(end, base, AGAIN, "") for base, ends in bodies.values() for end, _ in ends]
+        ways, more = ways_back(frame, len(visits))
+        arcs += itertools.starmap(Arc, ways)
+        visits += [1.0] * more
     return Network(tuple(arcs), len(visits), final), visits
 
 

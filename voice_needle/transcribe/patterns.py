@@ -11,12 +11,14 @@ import itertools
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from hassil import parse_sentence
 from hassil.expression import Alternative, Expression, Group, ListReference, Permutation, RuleReference, TextChunk
 from hassil.parser import ParseError
+
+from voice_needle.number_words import TENS, UNITS
 
 MAX_GLUED = 2000  # spellings of one glued word, such as "{room}'s"
 
@@ -61,39 +63,15 @@ NOTHING = Words(())
 SlotResolver: TypeAlias = Callable[[str, str], Node]
 """(list name, slot name) -> what may be said there."""
 
-_UNITS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-
 
 def number_words(value: int) -> list[str]:
     """A whole number as English words: 142 -> one hundred forty two. Errors: ValueError from a million on."""
     if value < 0:
         return ["minus", *number_words(-value)]
     if value < 20:
-        return [_UNITS[value]]
+        return [UNITS[value]]
     if value < 100:
-        return [_TENS[value // 10 - 2], *([_UNITS[value % 10]] if value % 10 else [])]
+        return [TENS[value // 10 - 2], *([UNITS[value % 10]] if value % 10 else [])]
     for size, name in ((1000, "thousand"), (100, "hundred")):
         if value >= size:
             if value >= 1_000_000:
@@ -110,7 +88,7 @@ def spoken_words(text: str) -> tuple[str, ...]:
     for token in re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*'?|\d+", text):
         if token.isdigit():
             small = len(token) <= 6 and not (token.startswith("0") and len(token) > 1)
-            words.extend(number_words(int(token)) if small else [_UNITS[int(digit)] for digit in token])
+            words.extend(number_words(int(token)) if small else [UNITS[int(digit)] for digit in token])
         else:
             words.append(token.rstrip("'"))
     return tuple(words)
@@ -130,19 +108,31 @@ def sequence(items: list[Node]) -> Node:
 
 
 def parse(
-    template: str, slot: SlotResolver, expansions: Mapping[str, str], *, named: frozenset[str] = frozenset()
+    template: str,
+    slot: SlotResolver,
+    expansions: Mapping[str, str],
+    *,
+    named: frozenset[str] = frozenset(),
+    shares: Mapping[str, tuple[float, ...]] | None = None,
 ) -> Node:
     """Read one template.
 
-    expansions: fragment name -> template. named: fragments to keep as `Ref` instead of copying them in.
+    expansions: fragment name -> template. named: fragments to keep as `Ref` instead of copying them in. shares: fragment name ->
+    how often each of its ways is said.
     Errors: ValueError with what is wrong: bad syntax, an unknown or circular fragment, whatever `slot` raises.
     """
-    return _Reader(slot, expansions, named).template(template, ())
+    return _Reader(slot, expansions, named, shares or {}).template(template, ())
 
 
 class _Reader:
-    def __init__(self, slot: SlotResolver, expansions: Mapping[str, str], named: frozenset[str]) -> None:
-        self._slot, self._expansions, self._named = slot, expansions, named
+    def __init__(
+        self,
+        slot: SlotResolver,
+        expansions: Mapping[str, str],
+        named: frozenset[str],
+        shares: Mapping[str, tuple[float, ...]],
+    ) -> None:
+        self._slot, self._expansions, self._named, self._shares = slot, expansions, named, shares
 
     def template(self, template: str, inside: tuple[str, ...]) -> Node:
         try:
@@ -174,7 +164,9 @@ class _Reader:
             raise ValueError(f"the expansion <{name}> contains itself")
         if name not in self._expansions:
             raise ValueError(f"there is no expansion <{name}>")
-        return self.template(self._expansions[name], (*inside, name))
+        node = self.template(self._expansions[name], (*inside, name))
+        shares = self._shares.get(name, ())
+        return replace(node, weights=shares) if isinstance(node, Choice) and len(node.items) == len(shares) else node
 
     def _sequence(self, group: Group, inside: tuple[str, ...]) -> Node:
         """Items in order; those that touch without a space are spelled out together ("light[s]" -> light, lights)."""

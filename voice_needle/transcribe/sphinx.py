@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 ALTERNATIVES = 4
 SCORE_SCALE = 1000.0  # hyp.score is the exponential of a scaled log-likelihood; this makes it a handy number a frame
 SHORTEST = SAMPLE_RATE_HZ // 20
-GRAMMAR, TRIGRAM, PHONES = "grammar", "trigram", "phones"
+GRAMMAR, REPLIES, TRIGRAM, PHONES = "grammar", "replies", "trigram", "phones"
 WEIGHTS = (8.7, 6.6, 0.3)
 """Of confidence.features: the direction from synthetic speech and the benchmark's `tune` half, scale and offset from that half."""
 
@@ -92,10 +92,13 @@ class SphinxRecogniser:
 
     def transcribe(self, utterance: Utterance) -> Transcript:
         """Errors: EngineFailed when `prepare` was not called or the decoder cannot go on."""
-        return self.read(utterance.samples)
+        return self.read(utterance.samples, reply=utterance.reply)
 
-    def read(self, samples: Samples) -> Transcript:
-        """The words of a whole utterance with its confidence; refused when it is not about the registered tools."""
+    def read(self, samples: Samples, *, reply: bool = False) -> Transcript:
+        """The words of a whole utterance with its confidence; refused when it is not about the registered tools.
+
+        reply: it may be an answer, a correction or a stop: these are listened for in a small grammar of their own, too.
+        """
         self._abandon()
         if loudest_dbfs(samples) < self._settings.quiet_dbfs:
             return Transcript("", confidence=0.0, engine=self.name, refused="silence")
@@ -106,7 +109,15 @@ class SphinxRecogniser:
             return Transcript("", confidence=0.0, engine=self.name, refused="silence")
         phones, _ = self.decode(PHONES, sound)
         confidence = logistic(features(grammar, trigram, phones.score), WEIGHTS)
-        return self._transcript(grammar, words, trigram, free_words, confidence)
+        if reply:
+            short, short_words = self.decode(REPLIES, sound)
+            best = max((trigram, grammar), key=lambda other: agreement(short.words, other.words))
+            sure = logistic(features(short, best, phones.score), WEIGHTS) if short.words else 0.0
+            if short.words and (sure > confidence or not grammar.words):
+                return self._transcript(short, short_words, (grammar, trigram), sure)
+        if not grammar.words:  # the trigram model's words where the grammar found no whole sentence
+            grammar, words, trigram = trigram, free_words, grammar
+        return self._transcript(grammar, words, (trigram,), confidence)
 
     def stream(self) -> SphinxStream:
         """Partial words by the grammar alone; the final words by all three searches."""
@@ -158,6 +169,7 @@ class SphinxRecogniser:
                 bestpath=False,  # its lattice may end where the grammar does not
             )
             decoder.add_fsg(GRAMMAR, decoder.read_fsg(str(folder / compiled.GRAMMAR)))
+            decoder.add_fsg(REPLIES, decoder.read_fsg(str(folder / compiled.REPLIES)))
             decoder.add_lm_file(TRIGRAM, str(folder / compiled.MODEL))
             decoder.add_allphone_file(PHONES, pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin"))
         except (RuntimeError, ValueError) as error:
@@ -212,24 +224,15 @@ class SphinxRecogniser:
         ), words
 
     def _transcript(
-        self,
-        grammar: Reading,
-        words: tuple[Word, ...],
-        trigram: Reading,
-        free_words: tuple[Word, ...],
-        confidence: float,
+        self, chosen: Reading, words: tuple[Word, ...], others: tuple[Reading, ...], confidence: float
     ) -> Transcript:
-        """The grammar's words where it found a whole sentence, the trigram model's otherwise."""
-        if not grammar.words:
-            grammar, words, trigram = trigram, free_words, grammar
-        alike = agreement(grammar.words, trigram.words)
-        others = tuple(" ".join(reading.words) for reading in (trigram,) if reading.words and alike < 1.0)
+        texts = dict.fromkeys(" ".join(reading.words) for reading in others if reading.words != chosen.words)
         return Transcript(
-            text=" ".join(grammar.words),
+            text=" ".join(chosen.words),
             words=tuple(replace(word, confidence=confidence) for word in words),
             confidence=confidence,
             engine=self.name,
-            alternatives=others[:ALTERNATIVES],
+            alternatives=tuple(text for text in texts if text)[:ALTERNATIVES],
             refused="" if confidence >= self._settings.accept else "out of domain",
         )
 

@@ -13,14 +13,17 @@ EXPANSIONS: dict[str, str] = {
     "unit": "(one|two|three|four|five|six|seven|eight|nine)",
     "teen": "(ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen)",
     "ten": "(twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)",
-    "below_hundred": "(<unit>|<teen>|<ten> [<unit>])",
-    "below_thousand": "(<below_hundred>|(a|<unit>) hundred [[and] <below_hundred>])",
-    "integer": "(zero|<below_thousand>)",
-    "large": "(zero|[(a|<below_hundred>) thousand] <below_thousand>|(a|<below_hundred>) thousand|<teen> hundred)",
-    "number": "(<integer> [(point <unit> [<unit>]|and a half)]|[a] half|zero point <unit> [<unit>])",
-    "signed": "[(minus|negative)] <number>",
+    "below_hundred": "(<unit>|<teen>|<ten>|<ten> <unit>)",
+    "hundreds": "(a|<unit>) hundred [[and] <below_hundred>]",
+    "below_thousand": "(<below_hundred>|<hundreds>)",
+    "integer": "(<below_thousand>|zero)",
+    "thousands": "(a|<below_hundred>) thousand [<below_thousand>]",
+    "large": "(<below_thousand>|<thousands>|<teen> hundred|zero)",
+    "fraction": "(point <unit> [<unit>]|and a half)",
+    "number": "(<integer>|<integer> <fraction>|[a] half|zero point <unit> [<unit>])",
+    "signed": "(<number>|(minus|negative) <number>)",
     "count": "(<integer>|a|an|a couple of|a few|a dozen|half a dozen)",
-    "small": "(<unit>|<teen>|<ten> [<unit>])",
+    "small": "(<unit>|<teen>|<ten>|<ten> <unit>)",
     "time_unit": "(second|seconds|minute|minutes|hour|hours)",
     "long_unit": "(day|days|week|weeks)",
     "duration": (
@@ -52,6 +55,19 @@ EXPANSIONS: dict[str, str] = {
     ),
     "identifier_part": "(<letter>|<spelling>|zero|oh|<unit>|<teen>|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|dash|double)",
 }
+
+SHARES: dict[str, tuple[float, ...]] = {
+    "teen": (0.3, 0.06, 0.16, 0.05, 0.06, 0.16, 0.06, 0.05, 0.06, 0.04),
+    "below_hundred": (0.35, 0.15, 0.35, 0.15),
+    "small": (0.35, 0.15, 0.35, 0.15),
+    "below_thousand": (0.9, 0.1),
+    "integer": (0.97, 0.03),
+    "large": (0.88, 0.06, 0.03, 0.03),
+    "number": (0.91, 0.05, 0.02, 0.02),
+    "signed": (0.94, 0.06),
+}
+"""How often each way of an expansion is said, in its order. Round numbers, ten, twelve and fifteen are said more often than their
+neighbours (S. Dehaene, J. Mehler, "Cross-linguistic regularities in the frequency of number words", Cognition 43, 1992)."""
 
 IDENTIFIER_PARTS = 8  # at most, in sentences drawn for the language model
 

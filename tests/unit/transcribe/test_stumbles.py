@@ -1,0 +1,81 @@
+"""What somebody says who breaks off, repeats and corrects, is in the network, and in what the language model learns from."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from tests.unit.transcribe.test_grammar import LAMP
+from voice_needle.tools import Toolset
+from voice_needle.transcribe.grammar import FRAME, Grammar, build_grammar
+from voice_needle.transcribe.network import Network, build_network
+from voice_needle.transcribe.patterns import draw
+from voice_needle.transcribe.stumbles import EDITING_TERMS, stumbling
+
+
+@pytest.fixture(scope="module")
+def grammar() -> Grammar:
+    return build_grammar(Toolset([LAMP]))
+
+
+@pytest.fixture(scope="module")
+def network(grammar: Grammar) -> Network:
+    return build_network(grammar.top, grammar.rules, FRAME, stumbling=True)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "dim the study lamp",
+        "dim the study no the kitchen lamp",
+        "dim the study lamp no the kitchen lamp",
+        "set the den lamp to twenty sorry thirty percent",
+        "set the den lamp to twenty percent make that thirty",
+        "set dim the kitchen lamp",
+        "set no wait find a fourteen",
+        "dim dim the kitchen lamp",
+        "dim the the kitchen lamp",
+        "dim the kitchen kitchen lamp",
+    ],
+)
+def test_a_stumble_can_be_said(network: Network, said: str) -> None:
+    assert network.accepts(said.split())
+
+
+@pytest.mark.parametrize(
+    "said", ["dim the garden lamp", "dim the kitchen lamp no", "no no", "dim the kitchen lamp lamp"]
+)
+def test_what_means_nothing_still_cannot(network: Network, said: str) -> None:
+    assert not network.accepts(said.split())
+
+
+def test_every_plain_sentence_stays(grammar: Grammar, network: Network) -> None:
+    rng = random.Random(7)
+    assert all(network.accepts(draw(grammar.top, grammar.rules, rng)) for _ in range(200))
+
+
+def test_the_language_model_learns_from_stumbles_of_every_kind(grammar: Grammar) -> None:
+    rng = random.Random(3)
+    slots = frozenset(grammar.rules) - FRAME
+    drawn = [stumbling(grammar.top, grammar.rules, slots, rng) for _ in range(300)]
+    assert all(drawn)
+    texts = [" ".join(words) for words in drawn]
+    assert sum(any(f" {term} " in f" {text} " for term in EDITING_TERMS) for text in texts) > 100
+    assert any(first == second for words in drawn for first, second in itertools.pairwise(words))
+
+
+def test_a_reply_is_a_value_a_correction_or_a_word_to_the_conversation(grammar: Grammar) -> None:
+    reply = build_network(grammar.reply, grammar.rules, FRAME)
+    for said in (
+        "yes",
+        "stop talking",
+        "the kitchen",
+        "no the study lamp",
+        "thirty percent",
+        "make that thirty",
+        "and the den too",
+    ):
+        assert reply.accepts(said.split()), said
+    assert not reply.accepts(["dim", "the", "kitchen", "lamp"])
