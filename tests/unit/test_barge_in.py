@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from voice_needle.audio import FRAME_SAMPLES, Samples
-from voice_needle.barge_in import BargeIn, Pitch, Verdict, judge
+from voice_needle.barge_in import BargeIn, Pitch, Verdict
 from voice_needle.clock import ScriptedClock
 from voice_needle.config import BargeIn as Settings
 from voice_needle.events import BargedIn, Call, Decision, DialogueAct, Ducked, Outcome, Resumed, Transcript
 from voice_needle.listen.echo import Cleaned
-from voice_needle.readings import second_reading
 from voice_needle.turn import Scope, Turn, TurnState
 
 REQUEST = Decision((Call("light"),), Outcome.ACT, 1.0)
@@ -212,27 +211,3 @@ def test_pitch_tells_a_vowel_from_a_hiss():
     vowel = [pitch.feed(np.asarray(wave[i * 160 : i * 160 + 160], np.int16)) for i in range(16)]
     hiss = [pitch.feed(np.asarray(rng.normal(0, 3_000, 160), np.int16)) for _ in range(100)]
     assert all(vowel[4:]) and np.mean(hiss[4:]) < 0.05
-
-
-async def test_a_doubtful_stop_counts_when_the_partial_words_said_so_too():
-    async def decide(transcript: Transcript) -> Decision:
-        return STOP if transcript.text == "stop" else ASIDE
-
-    doubtful = Transcript("stop", refused="out of domain")
-    heard, decision = await second_reading(doubtful, ASIDE, "stop", decide)
-    assert decision.act is DialogueAct.STOP and not heard.refused
-    heard, decision = await second_reading(doubtful, ASIDE, "turn", decide)
-    assert decision is ASIDE and heard.refused
-
-
-async def test_an_objection_is_read_as_a_correction_where_another_reading_is_one():
-    correction = Decision((Call("light", {"room": "kitchen"}),), Outcome.ACT, 1.0, act=DialogueAct.CORRECT)
-
-    async def decide(transcript: Transcript) -> Decision:
-        return correction if transcript.text == "no the kitchen" else REQUEST
-
-    heard, decision = await second_reading(Transcript("no dim kitchen"), REQUEST, "no the kitchen", decide)
-    assert (heard.text, decision) == ("no the kitchen", correction)
-    assert judge(heard, decision) is Verdict.CORRECT
-    heard, decision = await second_reading(Transcript("dim the kitchen"), REQUEST, "no the kitchen", decide)
-    assert decision is REQUEST

@@ -13,6 +13,7 @@ from voice_needle.transcribe.network import build_network
 from voice_needle.transcribe.patterns import (
     Choice,
     Loop,
+    Node,
     Ref,
     Seq,
     Words,
@@ -118,3 +119,13 @@ def test_a_network_holds_its_values_and_loops() -> None:
     assert not network.accepts(["bin"])
     assert not network.accepts(["a"])
     assert draw(rules["letters"], rules, random.Random(0))
+
+
+def test_shares_say_how_often_each_way_is_drawn() -> None:
+    def no_slot(_: str, name: str) -> Node:
+        raise ValueError(name)
+
+    node = parse("<size> tea", no_slot, {"size": "(large|small)"}, shares={"size": (0.9, 0.1)})
+    rng = random.Random(1)
+    drawn = [draw(node, {}, rng) for _ in range(500)]
+    assert 0.8 < sum(words == ("large", "tea") for words in drawn) / 500 < 0.97

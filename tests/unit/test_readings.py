@@ -1,0 +1,90 @@
+"""Which of several readings of one sound is meant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from voice_needle.barge_in import Verdict, judge
+from voice_needle.events import Call, Decision, DialogueAct, Outcome, Question, Transcript
+from voice_needle.readings import both, other_reading, second_reading
+from voice_needle.turn import Memory
+
+REQUEST = Decision((Call("light"),), Outcome.ACT, 1.0)
+ASIDE = Decision()
+STOP = Decision(act=DialogueAct.STOP)
+
+
+async def test_a_doubtful_stop_counts_when_the_partial_words_said_so_too():
+    async def decide(transcript: Transcript) -> Decision:
+        return STOP if transcript.text == "stop" else ASIDE
+
+    doubtful = Transcript("stop", refused="out of domain")
+    heard, decision = await second_reading(doubtful, ASIDE, "stop", decide)
+    assert decision.act is DialogueAct.STOP and not heard.refused
+    heard, decision = await second_reading(doubtful, ASIDE, "turn", decide)
+    assert decision is ASIDE and heard.refused
+
+
+async def test_an_objection_is_read_as_a_correction_where_another_reading_is_one():
+    correction = Decision((Call("light", {"room": "kitchen"}),), Outcome.ACT, 1.0, act=DialogueAct.CORRECT)
+
+    async def decide(transcript: Transcript) -> Decision:
+        return correction if transcript.text == "no the kitchen" else REQUEST
+
+    heard, decision = await second_reading(Transcript("no dim kitchen"), REQUEST, "no the kitchen", decide)
+    assert (heard.text, decision) == ("no the kitchen", correction)
+    assert judge(heard, decision) is Verdict.CORRECT
+    heard, decision = await second_reading(Transcript("dim the kitchen"), REQUEST, "no the kitchen", decide)
+    assert decision is REQUEST
+
+
+HEARD = Transcript(
+    "close study turned on the hall light", confidence=0.6, alternatives=("close the turn on the hall light",)
+)
+HALL = Decision((Call("light", {"room": "hall", "state": "on"}),), Outcome.ACT, 0.99)
+ELSEWHERE = Decision((Call("light", {"room": "study"}),), Outcome.CONFIRM, 0.8)
+
+
+async def decided(first: Decision, transcript: Transcript = HEARD) -> tuple[str, Decision]:
+    async def decide(read: Transcript) -> Decision:
+        assert read.text == transcript.alternatives[0]
+        return HALL
+
+    read, decision = await other_reading(transcript, first, decide)
+    return read.text, decision
+
+
+async def test_where_the_first_reading_means_nothing_another_may():
+    assert await decided(Decision()) == (HEARD.alternatives[0], HALL)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [REQUEST, STOP, ELSEWHERE, Decision(reason="negated"), replace(Decision(), reason="answer")],
+    ids=["a request", "a word to us", "another call, in doubt", "refused for good reason", "an answer"],
+)
+async def test_the_first_reading_stands(first: Decision):
+    assert await decided(first) == (HEARD.text, first)
+
+
+async def test_another_reading_makes_the_same_call_certain():
+    doubtful = Decision((Call("light", {"room": "hall"}),), Outcome.CONFIRM, 0.8)
+    assert await decided(doubtful) == (HEARD.alternatives[0], HALL)
+
+
+async def test_what_was_refused_stays_refused():
+    refused = replace(HEARD, refused="out of domain")
+    assert await decided(Decision(), refused) == (HEARD.text, Decision())
+
+
+def test_both_is_every_option_or_also_what_was_corrected():
+    lamp = Call("light", {"room": "hall"})
+    memory = Memory(replaced=lamp)
+    found = both("no, both please", memory)
+    assert found is not None and found.calls == (lamp,)
+    assert both("the hall", memory) is None
+    memory.ask(Question("light", "room", "ambiguous", options=("hall", "den")), (Call("light"),), 1.0)
+    found = both("both of them", memory)
+    assert found is not None and [call.arguments["room"] for call in found.calls] == ["hall", "den"]
