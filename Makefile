@@ -64,8 +64,9 @@ image: | $(PY)
 	@$(PY) -m pip install -q --disable-pip-version-check uv
 	@$(SUDO) env UV=$(abspath $(VENV)/bin/uv) PYTHON=$(abspath $(PY)) sh devices/image/build.sh
 
-boot-test: image
+boot-test: image $(VENV)/.demo
 	@$(SUDO) sh devices/image/boot-test.sh
+	@$(SUDO) env PYTHON=$(abspath $(PY)) sh devices/image/cores.sh
 
 clean:
 	rm -rf $(VENV) out runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,6 @@
 # Runs inside the emulated appliance, as root, from boot-test.service, at each of its boots; each line goes to the serial console.
 # Boot 1 is the card as it was flashed; it ends with a good update. Boot 2 runs that update; it ends with one that does not start.
-# Boot 3 must be slot b again.
+# Boot 3 must be slot b again. QUICK=1 leaves out what has nothing to do with the slots.
 unit=voice-needle.service
 state=/data/boot-test
 out() { echo "BOOT-TEST $*" >/dev/console; }
@@ -63,7 +63,8 @@ PY
 healed() {
     before=$(systemctl show -P NRestarts $unit)
     kill -9 "$(systemctl show -P MainPID $unit)"
-    until_true 1200 sh -c "[ \$(systemctl show -P NRestarts $unit) -gt $before ]" && until_true 1200 active
+    until_true 900 sh -c "[ \$(systemctl show -P NRestarts $unit) -gt $before ]" && until_true 900 active ||
+        { systemctl show -P ActiveState -P SubState -P NRestarts -P StatusText $unit; journalctl -u $unit -o cat -n 6; return 1; }
 }
 stick() { # stick NAME: copy an update from the stick, as an owner would
     mkdir -p /tmp/stick
@@ -102,6 +103,11 @@ out "boot $boot: slot $(slots which), $(uname -mr), $(nproc) cores, systemd at $
 case $boot in
 1)
     check "the card as flashed runs from slot a" runs a 1
+    if [ -e /opt/boot-test/quick ]; then
+        check "the service listens" until_true 1500 active
+        update good
+        end
+    fi
     check "no network device" no_network
     check "the root is read-only" read_only
     check "the data partition took the room on the card" grown
@@ -119,7 +125,6 @@ case $boot in
     check "the service listens" until_true 1500 active
     check "the boot file was applied, the board's limits hold" limits
     out "memory: $(($(systemctl show -P MemoryCurrent $unit) / 1048576)) MB of the service; $(called 2>/dev/null | head -c 300)"
-    check "kill -9 is healed" healed
     update good
     end
     ;;
@@ -134,6 +139,7 @@ case $boot in
     check "and the journal says so" told "the update empty.vnu did not start; slot b goes on"
     check "the service listens" until_true 1500 active
     check "nothing is tried again" test ! -e /boot/firmware/try.env -a ! -e /boot/firmware/tried.txt -a -e /boot/firmware/failed.txt
+    check "kill -9 is healed" healed
     end
     ;;
 esac

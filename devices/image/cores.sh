@@ -30,10 +30,12 @@ awb cancel all timers
 SAID
 sox "$work"/part-*.wav "$work/all.wav"
 rm "$work"/part-*.wav "$work/said.wav"
+mkdir "$work/code" # the image's own program, which may be older than what lies beside this script
 cp "$here/cores.py" "$work"
+cp -R "$out"/slot/opt/voice-needle/lib/python3*/site-packages/voice_needle "$work/code"
 
 say "here: $(uname -m)"
-"$python" "$work/cores.py" "$work/all.wav" >"$work/here.jsonl" 2>"$work/here.log"
+PYTHONPATH=$work/code "$python" "$work/cores.py" "$work/all.wav" >"$work/here.jsonl" 2>"$work/here.log"
 for core in $cores; do
     say "emulated $core"
     unshare --mount sh -euc '

@@ -5,7 +5,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$1
 suite=bookworm
-kernel_suite=trixie-backports # the Raspberry Pi 5 needs drivers (RP1) that bookworm's kernel and boot loader do not have
+kernel_suite=trixie-backports # the Raspberry Pi 5 needs drivers (RP1) that bookworm's kernel, boot loader and radio files do not have
 export QEMU_CPU=${QEMU_CPU:-cortex-a72} # "max" raises false floating-point warnings
 packages=$(grep -v '^#' "$here/packages.txt" | paste -sd, -)
 
@@ -14,7 +14,7 @@ Package: *
 Pin: release n=trixie*
 Pin-Priority: -1
 
-Package: u-boot-rpi
+Package: u-boot-rpi firmware-brcm80211
 Pin: release n=trixie
 Pin-Priority: 900
 
@@ -52,7 +52,7 @@ mmdebstrap --mode=root --architectures=arm64 --variant=minbase --format=director
     --customize-hook='rm -f "$1"/vmlinuz* "$1"/initrd.img* "$1"/etc/ssh/ssh_host_* "$1"/etc/machine-id "$1"/etc/hostname; : >"$1"/etc/machine-id' \
     "$suite" "$root" \
     "deb http://deb.debian.org/debian $suite main non-free-firmware" \
-    "deb http://deb.debian.org/debian trixie main" \
+    "deb http://deb.debian.org/debian trixie main non-free-firmware" \
     "deb http://deb.debian.org/debian $kernel_suite main"
 rm -f "$root.hook" "$root.preferences"
 # What the build machine's apt was told is of no use on a device.
