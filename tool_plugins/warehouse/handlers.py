@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from typing import Any
+import functools
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ParamSpec
 
 from voice_needle.errors import StorageError
 from voice_needle.events import Status
@@ -17,6 +18,8 @@ from .stock import Booking, Refusal
 from .store import Store, opened
 from .words import amount, bare, listed, place
 
+P = ParamSpec("P")
+Said = str | None  # a parameter that a call may leave out
 _MANY = 6  # more bins or items than this are summed up, not read out
 
 
@@ -37,7 +40,7 @@ async def setup(ctx: Context) -> None:
 
 
 async def vocabularies(ctx: Context) -> Mapping[str, Mapping[str, list[str]]]:
-    return {"item": await _store(ctx).vocabulary()}
+    return {"item": await the_store(ctx).vocabulary()}
 
 
 async def teardown(ctx: Context) -> None:
@@ -46,7 +49,7 @@ async def teardown(ctx: Context) -> None:
         await store.close()
 
 
-def _store(ctx: Context) -> Store:
+def the_store(ctx: Context) -> Store:
     store = ctx.state["store"]
     assert isinstance(store, Store)
     return store
@@ -55,7 +58,7 @@ def _store(ctx: Context) -> Store:
 # --- what is meant ---
 
 
-class _Answer(Exception):
+class Answer(Exception):
     """The call ends here, with this result."""
 
     def __init__(self, result: Result) -> None:
@@ -63,17 +66,32 @@ class _Answer(Exception):
         self.result = result
 
 
-def _ask(parameter: str, told: str, options: list[str] | None = None) -> _Answer:
+def answering(handler: Callable[P, Awaitable[Result]]) -> Callable[P, Awaitable[Result]]:
+    """A handler in which a question (Answer) and an absent database become the call's result."""
+
+    @functools.wraps(handler)
+    async def answered(*given: P.args, **named: P.kwargs) -> Result:
+        try:
+            return await handler(*given, **named)
+        except Answer as early:
+            return early.result
+        except Offline:
+            return Result.busy(told="The stock system is offline, so I cannot look that up.")
+
+    return answered
+
+
+def _ask(parameter: str, told: str, options: list[str] | None = None) -> Answer:
     """One short question; the answer fills `parameter` of the same call."""
-    return _Answer(Result.several(ask=parameter, told=told, options=options or []))
+    return Answer(Result.several(ask=parameter, told=told, options=options or []))
 
 
-async def _item(ctx: Context, item: str | None, sku: str | None, bin: str | None = None) -> Mapping[str, Any]:
-    """The item that was named, or whose SKU was spelled, or the only one in `bin`. Errors: _Answer with a question."""
-    store = _store(ctx)
+async def _item(ctx: Context, item: Said, sku: Said, bin: Said = None) -> Mapping[str, Any]:
+    """The item that was named, or whose SKU was spelled, or the only one in `bin`. Errors: Answer with a question."""
+    store = the_store(ctx)
     skus = await store.names()
     if not skus:
-        raise _Answer(
+        raise Answer(
             Result.busy(told="The stock system is offline, and I do not know its items yet. Nothing was done.")
         )
     if item is None and sku is None and bin is not None:
@@ -84,7 +102,7 @@ async def _item(ctx: Context, item: str | None, sku: str | None, bin: str | None
         raise _ask("item", "Which item?")
     named = skus.get(item) if item is not None else None
     if item is not None and named is None:
-        raise _Answer(Result.not_found(told=f"I know no {item.replace('_', ' ')}."))
+        raise Answer(Result.not_found(told=f"I know no {item.replace('_', ' ')}."))
     if named is not None and sku is not None and named != sku:
         raise _ask("item", f"{sku} is something else. Which item?", [str(item).replace("_", " ")])
     wanted = named or str(sku)
@@ -94,15 +112,15 @@ async def _item(ctx: Context, item: str | None, sku: str | None, bin: str | None
     near = [name for name in skus.values() if name.startswith(wanted.split("-")[0])][:3]
     if near:
         raise _ask("sku", f"There is no {wanted}. Did you mean {listed(near, 'or')}?", near)
-    raise _Answer(Result.not_found(told=f"There is no item with the number {wanted}."))
+    raise Answer(Result.not_found(told=f"There is no item with the number {wanted}."))
 
 
 async def _inside(ctx: Context, bin: str) -> list[tuple[Mapping[str, Any], int]]:
-    """(item, quantity) of all in a bin. Errors: _Answer for a bin that is not there."""
+    """(item, quantity) of all in a bin. Errors: Answer for a bin that is not there."""
     try:
-        return await _store(ctx).ask(lambda db: stock.inside(db, stock.bin_of(db, bin)))
+        return await the_store(ctx).ask(lambda db: stock.inside(db, stock.bin_of(db, bin)))
     except Refusal as error:
-        raise _Answer(_no_bin(error, "bin")) from error
+        raise Answer(_no_bin(error, "bin")) from error
 
 
 def _no_bin(no: Refusal, parameter: str) -> Result:
@@ -113,7 +131,7 @@ def _no_bin(no: Refusal, parameter: str) -> Result:
 
 
 def _in_own_unit(quantity: int, unit: str | None, item: Mapping[str, Any]) -> int:
-    """A quantity in the item's own unit: two boxes are 200. Errors: _Answer where the item has no such unit."""
+    """A quantity in the item's own unit: two boxes are 200. Errors: Answer where the item has no such unit."""
     if unit is None or unit == item["unit"]:
         return quantity
     if unit == item["pack"]:
@@ -121,36 +139,22 @@ def _in_own_unit(quantity: int, unit: str | None, item: Mapping[str, Any]) -> in
     own, pack = words.plural(item["unit"]), words.plural(item["pack"] or "")
     packs = f" or in {pack} of {item['pack_size']}" if item["pack"] else ""
     told = f"I count {item['plural']} in {own}{packs}, not in {words.plural(unit)}. Nothing was changed."
-    raise _Answer(Result(Status.REFUSED, told=told))
-
-
-async def _guarded(answer: Any) -> Result:
-    """Await a handler's work; questions and an absent database become results."""
-    try:
-        result = await answer
-    except _Answer as early:
-        return early.result
-    except Offline:
-        return Result.busy(told="The stock system is offline, so I cannot look that up.")
-    assert isinstance(result, Result)
-    return result
+    raise Answer(Result(Status.REFUSED, told=told))
 
 
 # --- looking up ---
 
 
-async def stock_lookup(ctx: Context, item: str | None = None, sku: str | None = None, bin: str | None = None) -> Result:
-    async def work() -> Result:
-        row = await _item(ctx, item, sku)
-        places = await _store(ctx).ask(lambda db: stock.where_is(db, row["sku"]))
-        values: dict[str, Any] = {"item": words.key(row), "sku": row["sku"], "total": sum(places.values())}
-        if bin is not None:
-            return Result(**values, count=places.get(bin, 0), told=_there(row, bin, places))
-        if len(places) == 1:
-            values["bin"] = next(iter(places))
-        return Result(**values, count=values["total"], told=_everywhere(row, places))
-
-    return await _guarded(work())
+@answering
+async def stock_lookup(ctx: Context, item: Said = None, sku: Said = None, bin: Said = None) -> Result:
+    row = await _item(ctx, item, sku)
+    places = await the_store(ctx).ask(lambda db: stock.where_is(db, row["sku"]))
+    values: dict[str, Any] = {"item": words.key(row), "sku": row["sku"], "total": sum(places.values())}
+    if bin is not None:
+        return Result(**values, count=places.get(bin, 0), told=_there(row, bin, places))
+    if len(places) == 1:
+        values["bin"] = next(iter(places))
+    return Result(**values, count=values["total"], told=_everywhere(row, places))
 
 
 def _there(row: Mapping[str, Any], bin: str, places: Mapping[str, int]) -> str:
@@ -172,48 +176,45 @@ def _everywhere(row: Mapping[str, Any], places: Mapping[str, int]) -> str:
     return f"There are {total}: {listed(parts)}{more}."
 
 
+@answering
 async def bin_contents(ctx: Context, bin: str) -> Result:
-    async def work() -> Result:
-        held = await _inside(ctx, bin)
-        if not held:
-            return Result(bin=bin, items=[], told=f"{place(bin)} is empty.")
-        parts = [amount(quantity, row) for row, quantity in held[:_MANY]]
-        more = f", and {len(held) - _MANY} more kinds" if len(held) > _MANY else ""
-        items = [row["sku"] for row, _ in held]
-        told = f"{'On' if bin == stock.DOCK else 'In'} {place(bin)}: {listed(parts)}{more}."
-        return Result(bin=bin, items=items, told=told, **({"item": words.key(held[0][0])} if len(held) == 1 else {}))
-
-    return await _guarded(work())
+    held = await _inside(ctx, bin)
+    if not held:
+        return Result(bin=bin, items=[], told=f"{place(bin)} is empty.")
+    parts = [amount(quantity, row) for row, quantity in held[:_MANY]]
+    more = f", and {len(held) - _MANY} more kinds" if len(held) > _MANY else ""
+    items = [row["sku"] for row, _ in held]
+    told = f"{'On' if bin == stock.DOCK else 'In'} {place(bin)}: {listed(parts)}{more}."
+    return Result(bin=bin, items=items, told=told, **({"item": words.key(held[0][0])} if len(held) == 1 else {}))
 
 
 async def dock_contents(ctx: Context) -> Result:
     return await bin_contents(ctx, stock.DOCK)
 
 
+@answering
 async def stock_low(ctx: Context) -> Result:
-    async def work() -> Result:
-        low = await _store(ctx).ask(stock.running_low)
-        if not low:
-            return Result(items=[], told="Nothing is running low.")
-        parts = [amount(left, row) for row, left in low[:_MANY]]
-        more = f", and {len(low) - _MANY} more items" if len(low) > _MANY else ""
-        return Result(items=[row["sku"] for row, _ in low], told=f"Running low: {listed(parts)}{more}.")
-
-    return await _guarded(work())
+    low = await the_store(ctx).ask(stock.running_low)
+    if not low:
+        return Result(items=[], told="Nothing is running low.")
+    parts = [amount(left, row) for row, left in low[:_MANY]]
+    more = f", and {len(low) - _MANY} more items" if len(low) > _MANY else ""
+    return Result(items=[row["sku"] for row, _ in low], told=f"Running low: {listed(parts)}{more}.")
 
 
 # --- booking ---
 
 
-def _booking(ctx: Context, kind: str, **values: Any) -> Booking:
+def new_booking(ctx: Context, kind: str, **values: Any) -> Booking:
     at, station = ctx.clock.now().isoformat(), str(ctx.settings["station"] or "")
     return Booking(call_id=ctx.call_id, kind=kind, at=at, station=station, heard=ctx.heard, **values)
 
 
-async def _book(ctx: Context, booking: Booking, row: Mapping[str, Any] | None, told: Any) -> Result:
-    """Book, and say what is true of it. told: the outcome -> a sentence."""
+async def _book(ctx: Context, kind: str, row: Mapping[str, Any] | None, **values: Any) -> Result:
+    """Book something of the item in `row`, and say what is true of it. values: the other fields of the booking."""
+    booking = new_booking(ctx, kind, sku=row["sku"] if row else "", **values)
     try:
-        booked = await _store(ctx).book(booking)
+        booked = await the_store(ctx).book(booking)
     except Refusal as no:
         if no.kind == "unknown_bin":
             return _no_bin(no, "to_bin" if no.values["bin"] == booking.to_bin else "bin")
@@ -221,9 +222,9 @@ async def _book(ctx: Context, booking: Booking, row: Mapping[str, Any] | None, t
     if booked.noted:
         reason = "earlier bookings are still being sent" if booked.behind else "the stock system is offline"
         return Result.partial(told=f"I noted it; {reason}.", booking=booking.call_id, noted=True)
-    values = {key: value for key, value in booked.outcome.items() if key not in ("told", "item")}
+    outcome = {key: value for key, value in booked.outcome.items() if key not in ("told", "item")}
     item = {"item": words.key(row)} if row else {}
-    return Result(told=told(booked.outcome), **values, **item)
+    return Result(told=words.booked(kind, booked.outcome, row), **outcome, **item)
 
 
 def _no(no: Refusal, row: Mapping[str, Any] | None) -> Result:
@@ -238,138 +239,64 @@ def _no(no: Refusal, row: Mapping[str, Any] | None) -> Result:
     return Result(status, told=told, **{key: value for key, value in no.values.items() if key != "sku"})
 
 
+@answering
 async def stock_pick(
-    ctx: Context,
-    quantity: int,
-    unit: str | None = None,
-    item: str | None = None,
-    sku: str | None = None,
-    bin: str | None = None,
+    ctx: Context, quantity: int, unit: Said = None, item: Said = None, sku: Said = None, bin: Said = None
 ) -> Result:
-    async def work() -> Result:
-        row = await _item(ctx, item, sku, bin)
-        wanted = _in_own_unit(quantity, unit, row)
-
-        def told(done: Mapping[str, Any]) -> str:
-            return f"{amount(done['quantity'], row)} picked from {place(done['bin'])}; {bare(done['left'], row)} left."
-
-        return await _book(ctx, _booking(ctx, "pick", sku=row["sku"], quantity=wanted, bin=bin), row, told)
-
-    return await _guarded(work())
+    row = await _item(ctx, item, sku, bin)
+    return await _book(ctx, "pick", row, quantity=_in_own_unit(quantity, unit, row), bin=bin)
 
 
+@answering
 async def stock_put_away(
-    ctx: Context,
-    bin: str,
-    quantity: int | None = None,
-    unit: str | None = None,
-    item: str | None = None,
-    sku: str | None = None,
+    ctx: Context, bin: str, quantity: int | None = None, unit: Said = None, item: Said = None, sku: Said = None
 ) -> Result:
-    async def work() -> Result:
-        if quantity is None:
-            raise _ask("quantity", "How many?")
-        row = await _item(ctx, item, sku)
-        given = _in_own_unit(quantity, unit, row)
-
-        def told(done: Mapping[str, Any]) -> str:
-            return f"{amount(done['quantity'], row)} put away in {place(done['bin'])}."
-
-        return await _book(ctx, _booking(ctx, "put_away", sku=row["sku"], quantity=given, bin=bin), row, told)
-
-    return await _guarded(work())
+    if quantity is None:
+        raise _ask("quantity", "How many?")
+    row = await _item(ctx, item, sku)
+    return await _book(ctx, "put_away", row, quantity=_in_own_unit(quantity, unit, row), bin=bin)
 
 
+@answering
 async def stock_move(
     ctx: Context,
     to_bin: str,
     quantity: int | None = None,
-    unit: str | None = None,
-    item: str | None = None,
-    sku: str | None = None,
-    bin: str | None = None,
+    unit: Said = None,
+    item: Said = None,
+    sku: Said = None,
+    bin: Said = None,
 ) -> Result:
-    async def work() -> Result:
-        row = await _item(ctx, item, sku, bin)
-        wanted = _in_own_unit(quantity, unit, row) if quantity is not None else None
-
-        def told(done: Mapping[str, Any]) -> str:
-            return f"{amount(done['quantity'], row)} moved from {place(done['bin'])} to {place(done['to_bin'])}."
-
-        booking = _booking(ctx, "move", sku=row["sku"], quantity=wanted, bin=bin, to_bin=to_bin)
-        return await _book(ctx, booking, row, told)
-
-    return await _guarded(work())
+    row = await _item(ctx, item, sku, bin)
+    wanted = _in_own_unit(quantity, unit, row) if quantity is not None else None
+    return await _book(ctx, "move", row, quantity=wanted, bin=bin, to_bin=to_bin)
 
 
-async def stock_receive(
-    ctx: Context, quantity: int, unit: str | None = None, item: str | None = None, sku: str | None = None
-) -> Result:
-    async def work() -> Result:
-        row = await _item(ctx, item, sku)
-        given = _in_own_unit(quantity, unit, row)
-
-        def told(done: Mapping[str, Any]) -> str:
-            return f"{amount(done['quantity'], row)} received, on the dock now."
-
-        return await _book(ctx, _booking(ctx, "receive", sku=row["sku"], quantity=given), row, told)
-
-    return await _guarded(work())
+@answering
+async def stock_receive(ctx: Context, quantity: int, unit: Said = None, item: Said = None, sku: Said = None) -> Result:
+    row = await _item(ctx, item, sku)
+    return await _book(ctx, "receive", row, quantity=_in_own_unit(quantity, unit, row))
 
 
+@answering
 async def stock_count(
-    ctx: Context,
-    quantity: int,
-    unit: str | None = None,
-    item: str | None = None,
-    sku: str | None = None,
-    bin: str | None = None,
+    ctx: Context, quantity: int, unit: Said = None, item: Said = None, sku: Said = None, bin: Said = None
 ) -> Result:
-    async def work() -> Result:
-        row = await _item(ctx, item, sku, bin)
-        found = _in_own_unit(quantity, unit, row)
-
-        def told(done: Mapping[str, Any]) -> str:
-            off = int(done["difference"])
-            verdict = f"{abs(off)} {'more' if off > 0 else 'fewer'} than booked" if off else "as booked"
-            return f"{amount(done['quantity'], row)} counted in {place(done['bin'])}, {verdict}."
-
-        return await _book(ctx, _booking(ctx, "count", sku=row["sku"], quantity=found, bin=bin), row, told)
-
-    return await _guarded(work())
+    row = await _item(ctx, item, sku, bin)
+    return await _book(ctx, "count", row, quantity=_in_own_unit(quantity, unit, row), bin=bin)
 
 
+@answering
 async def stock_adjust(
-    ctx: Context,
-    quantity: int,
-    reason: str,
-    unit: str | None = None,
-    item: str | None = None,
-    sku: str | None = None,
-    bin: str | None = None,
+    ctx: Context, quantity: int, reason: str, unit: Said = None, item: Said = None, sku: Said = None, bin: Said = None
 ) -> Result:
-    async def work() -> Result:
-        row = await _item(ctx, item, sku, bin)
-        given = _in_own_unit(quantity, unit, row)
-
-        def told(done: Mapping[str, Any]) -> str:
-            verb = "added" if reason == "found" else "written off"
-            left = bare(done["left"], row)
-            return f"{amount(done['quantity'], row)} {verb} in {place(done['bin'])} as {reason}; {left} there now."
-
-        booking = _booking(ctx, "adjust", sku=row["sku"], quantity=given, bin=bin, reason=reason)
-        return await _book(ctx, booking, row, told)
-
-    return await _guarded(work())
+    row = await _item(ctx, item, sku, bin)
+    return await _book(ctx, "adjust", row, quantity=_in_own_unit(quantity, unit, row), bin=bin, reason=reason)
 
 
 async def booking_reverse(ctx: Context, booking: str) -> Result:
     """Only reached through undo."""
-
-    def told(done: Mapping[str, Any]) -> str:
-        return "I took it back."
-
-    made = await _book(ctx, _booking(ctx, "reverse", reverses=booking), None, told)
+    made = await _book(ctx, "reverse", None, reverses=booking)
     if made.status in (Status.OK, Status.PARTIAL):
         ctx.state["list"].reopen(booking)
     return made
@@ -377,7 +304,7 @@ async def booking_reverse(ctx: Context, booking: str) -> Result:
 
 async def stock_sync(ctx: Context) -> Result:
     """How many bookings wait, after trying to send them."""
-    store = _store(ctx)
+    store = the_store(ctx)
     with contextlib.suppress(Offline):
         sent = await store.send()
         refused = len(store.outbox.refused())

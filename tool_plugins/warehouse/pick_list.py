@@ -9,7 +9,7 @@ from sqlalchemy import select
 from voice_needle.events import Status
 from voice_needle.plugin import Context, Result
 
-from .handlers import _Answer, _booking, _guarded, _store
+from .handlers import Answer, answering, new_booking, the_store
 from .picking import Line, PickList
 from .stock import Refusal
 from .tables import pick_lines, pick_lists
@@ -23,15 +23,15 @@ def _list(ctx: Context) -> PickList:
 
 
 def _line(ctx: Context) -> Line:
-    """The line in hand. Errors: _Answer when there is none."""
+    """The line in hand. Errors: Answer when there is none."""
     line = _list(ctx).current()
     if line is None:
-        raise _Answer(Result.not_found(told="There is no pick list in hand."))
+        raise Answer(Result.not_found(told="There is no pick list in hand."))
     return line
 
 
 def _spoken(ctx: Context, line: Line) -> str:
-    row = _store(ctx).remembered(line.sku) or {"unit": "piece", "name": line.sku, "plural": line.sku}
+    row = the_store(ctx).remembered(line.sku) or {"unit": "piece", "name": line.sku, "plural": line.sku}
     return f"{place(line.bin)}: {amount(line.wanted, row)}."
 
 
@@ -47,33 +47,32 @@ def _onward(ctx: Context, before: str = "") -> str:
     return f"{before}List {code} is done{f', but for {listed(left)}' if left else ''}."
 
 
+@answering
 async def pick_list_start(ctx: Context, order: str | None = None) -> Result:
-    async def work() -> Result:
-        def read(db: Any) -> Any:
-            open_lists = select(pick_lists.c.code).where(pick_lists.c.state == "open").order_by(pick_lists.c.code)
-            codes = [row.code for row in db.execute(open_lists)]
-            code = order or next(iter(codes), None)
-            wanted = (pick_lines.c.list == code) & (pick_lines.c.state == "open")
-            rows = db.execute(select(pick_lines).where(wanted).order_by(pick_lines.c.position)).mappings()
-            return code, codes, [dict(row) for row in rows]
+    await the_store(ctx).names()  # kept for when the network is gone
 
-        code, codes, lines = await _store(ctx).ask(read)
-        if not lines:
-            others = f" Open lists: {listed(codes)}." if codes else ""
-            return Result.not_found(told=f"There is no open list{f' {code}' if code else ''}.{others}")
-        _list(ctx).start(code, lines)
-        many = f"{len(lines)} line{'s' if len(lines) != 1 else ''}"
-        return Result(list=code, lines=len(lines), told=f"List {code}, {many}. {_onward(ctx)}")
+    def read(db: Any) -> Any:
+        open_lists = select(pick_lists.c.code).where(pick_lists.c.state == "open").order_by(pick_lists.c.code)
+        codes = [row.code for row in db.execute(open_lists)]
+        code = order or next(iter(codes), None)
+        wanted = (pick_lines.c.list == code) & (pick_lines.c.state == "open")
+        rows = db.execute(select(pick_lines).where(wanted).order_by(pick_lines.c.position)).mappings()
+        return code, codes, [dict(row) for row in rows]
 
-    await _store(ctx).names()  # kept for when the network is gone
-    return await _guarded(work())
+    code, codes, lines = await the_store(ctx).ask(read)
+    if not lines:
+        others = f" Open lists: {listed(codes)}." if codes else ""
+        return Result.not_found(told=f"There is no open list{f' {code}' if code else ''}.{others}")
+    _list(ctx).start(code, lines)
+    many = f"{len(lines)} line{'s' if len(lines) != 1 else ''}"
+    return Result(list=code, lines=len(lines), told=f"List {code}, {many}. {_onward(ctx)}")
 
 
 async def _take(ctx: Context, line: Line, taken: int, before: str) -> Result:
     code = _list(ctx).code or ""
-    booking = _booking(ctx, "line", line=(code, line.position), quantity=taken, sku=line.sku)
+    booking = new_booking(ctx, "line", line=(code, line.position), quantity=taken, sku=line.sku)
     try:
-        booked = await _store(ctx).book(booking)
+        booked = await the_store(ctx).book(booking)
     except Refusal as no:
         return _not_booked(ctx, line, no)
     _list(ctx).booked(line, booking.call_id)
@@ -95,57 +94,45 @@ def _not_booked(ctx: Context, line: Line, no: Refusal) -> Result:
     return Result(Status.REFUSED, told=told, held=held)
 
 
+@answering
 async def pick_list_next(ctx: Context) -> Result:
     """The line in hand was picked as wanted."""
-
-    async def work() -> Result:
-        line = _line(ctx)
-        return await _take(ctx, line, line.wanted, "")
-
-    return await _guarded(work())
+    line = _line(ctx)
+    return await _take(ctx, line, line.wanted, "")
 
 
+@answering
 async def pick_list_short(ctx: Context, missing: int | None = None, found: int | None = None) -> Result:
     """Fewer than wanted: so many are missing, or so many were found."""
-
-    async def work() -> Result:
-        line = _line(ctx)
-        if missing is None and found is None:
-            raise _Answer(Result.several(ask="missing", told="How many are missing?", options=[]))
-        taken = found if found is not None else line.wanted - int(missing or 0)
-        if not 0 <= taken <= line.wanted:
-            told = f"Only {line.wanted} are wanted. Nothing was booked."
-            return Result(Status.REFUSED, told=told)
-        row = _store(ctx).remembered(line.sku)
-        booked = amount(taken, row) if row else str(taken)
-        return await _take(ctx, line, taken, f"Booked {booked}. ")
-
-    return await _guarded(work())
+    line = _line(ctx)
+    if missing is None and found is None:
+        raise Answer(Result.several(ask="missing", told="How many are missing?", options=[]))
+    taken = found if found is not None else line.wanted - int(missing or 0)
+    if not 0 <= taken <= line.wanted:
+        told = f"Only {line.wanted} are wanted. Nothing was booked."
+        return Result(Status.REFUSED, told=told)
+    row = the_store(ctx).remembered(line.sku)
+    booked = amount(taken, row) if row else str(taken)
+    return await _take(ctx, line, taken, f"Booked {booked}. ")
 
 
+@answering
 async def pick_list_skip(ctx: Context) -> Result:
-    async def work() -> Result:
-        _list(ctx).skip(_line(ctx))
-        return Result(told=_onward(ctx, "Skipped. "))
-
-    return await _guarded(work())
+    _list(ctx).skip(_line(ctx))
+    return Result(told=_onward(ctx, "Skipped. "))
 
 
+@answering
 async def pick_list_where(ctx: Context) -> Result:
-    async def work() -> Result:
-        line = _line(ctx)
-        left = sum(item.state in ("open", "skipped") for item in _list(ctx).lines())
-        return Result(told=f"{_spoken(ctx, line)} {left} line{'s' if left != 1 else ''} to go.", left=left)
-
-    return await _guarded(work())
+    line = _line(ctx)
+    left = sum(item.state in ("open", "skipped") for item in _list(ctx).lines())
+    return Result(told=f"{_spoken(ctx, line)} {left} line{'s' if left != 1 else ''} to go.", left=left)
 
 
+@answering
 async def pick_list_stop(ctx: Context) -> Result:
-    async def work() -> Result:
-        left = sum(item.state != "booked" for item in _list(ctx).lines())
-        _line(ctx)
-        code = _list(ctx).code
-        _list(ctx).drop()
-        return Result(told=f"List {code} put down with {left} line{'s' if left != 1 else ''} open.", left=left)
-
-    return await _guarded(work())
+    left = sum(item.state != "booked" for item in _list(ctx).lines())
+    _line(ctx)
+    code = _list(ctx).code
+    _list(ctx).drop()
+    return Result(told=f"List {code} put down with {left} line{'s' if left != 1 else ''} open.", left=left)

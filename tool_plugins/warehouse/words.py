@@ -75,6 +75,31 @@ def listed(parts: Sequence[str], last: str = "and") -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"
 
 
+def booked(kind: str, done: Mapping[str, Any], item: Mapping[str, Any] | None) -> str:
+    """One true sentence for a booking that was made. done: its outcome; item: None for what is taken back."""
+    if item is None:
+        return "I took it back."
+    quantity = amount(done["quantity"], item)
+    where = place(done["bin"])
+    match kind:
+        case "pick":
+            return f"{quantity} picked from {where}; {bare(done['left'], item)} left."
+        case "put_away":
+            return f"{quantity} put away in {where}."
+        case "move":
+            return f"{quantity} moved from {where} to {place(done['to_bin'])}."
+        case "receive":
+            return f"{quantity} received, on the dock now."
+        case "count":
+            off = int(done["difference"])
+            verdict = f"{abs(off)} {'more' if off > 0 else 'fewer'} than booked" if off else "as booked"
+            return f"{quantity} counted in {where}, {verdict}."
+        case "adjust":
+            verb = "added" if done["reason"] == "found" else "written off"
+            return f"{quantity} {verb} in {where} as {done['reason']}; {bare(done['left'], item)} there now."
+    return "It is booked."
+
+
 def refusal(kind: str, values: Mapping[str, Any], item: Mapping[str, Any] | None) -> str:
     """One true sentence for a booking that was not made."""
     name = item["plural"] if item else "that"
