@@ -25,6 +25,8 @@ from paho.mqtt.properties import Properties
 
 from voice_needle.errors import ToolFailed, ToolUnreachable
 
+from .connection import Connection
+
 EXPIRY_S = 5
 _PROBE_TOPIC = "voice_needle/probe"
 _RECONNECT_S = (0.2, 2.0)  # first and longest pause between attempts
@@ -62,21 +64,19 @@ class Address:
 Message = Callable[[str, bytes, bool], None]  # topic, payload, retained
 
 
-class Broker:
+class Broker(Connection):
     """Open with `open`, close with `close`; all methods belong to the loop it was opened on.
 
     on_message: called on the loop. on_up: called on the loop after each (re)connect, to subscribe again.
     """
 
     def __init__(self, address: Address, log: logging.Logger, on_message: Message, on_up: Callable[[], None]) -> None:
+        super().__init__()
         self.address = address
         self.name = f"voice-needle-{uuid.uuid4().hex[:8]}"
-        self.up = False
         self._log = log
         self._on_message = on_message
         self._on_up = on_up
-        self._changed = asyncio.Event()
-        self._probes: dict[int | None, asyncio.Future[None]] = {}
         self._loop = asyncio.get_running_loop()
         self._client = self._make_client()
 
@@ -124,23 +124,19 @@ class Broker:
     def _set_up(self, up: bool) -> None:
         if up != self.up:
             self._log.info("the broker is %s", "there" if up else "gone")
-        self.up = up
-        self._changed.set()
         if up:
+            self._is_up()
             self._on_up()
         else:
-            for waiting in self._probes.values():
-                if not waiting.done():
-                    waiting.set_exception(self._gone())
+            self._is_down()
 
     def _answer_probe(self, mid: int) -> None:
-        waiting = self._probes.get(mid)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+        if (answer := self._open_question(mid)) is not None:
+            answer.set_result(None)
 
-    def _gone(self) -> ToolUnreachable:
+    def _gone(self, why: str = "does not answer") -> ToolUnreachable:
         return ToolUnreachable(
-            f"the MQTT broker at {self.address.host}:{self.address.port} does not answer",
+            f"the MQTT broker at {self.address.host}:{self.address.port} {why}",
             fix="systemctl status mosquitto",
             spoken="I cannot reach the home broker. Nothing was done.",
         )
@@ -150,30 +146,12 @@ class Broker:
         self._client.connect_async(self.address.host, self.address.port, keepalive=15)
         self._client.loop_start()
 
-    async def wait_up(self, seconds: float) -> bool:
-        """Whether the connection stands within `seconds`."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while not self.up:
-                    self._changed.clear()
-                    await self._changed.wait()
-        return self.up
-
-    async def probe(self, seconds: float = 1.0) -> None:
-        """Return when the broker has answered; all it sent before has then arrived. Errors: ToolUnreachable."""
-        if not self.up:
-            raise self._gone()
+    async def _ping(self) -> None:
         _, mid = self._client.unsubscribe(_PROBE_TOPIC)
         if mid is None:
             raise self._gone()
-        waiting = self._probes[mid] = self._loop.create_future()
-        try:
-            async with asyncio.timeout(seconds):
-                await waiting
-        except TimeoutError:
-            raise self._gone() from None
-        finally:
-            self._probes.pop(mid, None)
+        with self._question(mid) as answer:
+            await answer
 
     def publish(self, topic: str, payload: str | bytes) -> None:
         """Send now or not at all. Errors: ToolUnreachable when the connection is down: then nothing was sent."""

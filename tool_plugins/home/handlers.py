@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from voice_needle.errors import ToolFailed, ToolRefused
 from voice_needle.plugin import Context, Result
@@ -13,7 +12,7 @@ from . import speech
 from .broker import Address, Broker
 from .devices import Device, State, alike, number
 from .house import Change, House, Link, device_value
-from .outcome import NEVER_RESTORED, carried_out, spoken_name
+from .outcome import NEVER_RESTORED, carried_out, common, spoken_name
 
 _FIRST_LOOK_S = 1.5
 _COLOURS = {
@@ -91,13 +90,43 @@ def _named(house: House, value: str, *keys: str) -> Device | None:
     return device
 
 
-async def _set_lights(ctx: Context, room: str, wanted: State) -> Result:
+def _able(house: House, kind: str, room: str, *keys: str) -> list[Device]:
+    """The devices of a kind in a room that can set all of `keys`."""
+    return [device for device in house.select(kind, room) if all(device.can(key) for key in keys)]
+
+
+def _nothing(house: House, room: str) -> Result:
+    return Result.not_found(place=speech.place(room))
+
+
+async def _set_all(
+    ctx: Context,
+    kind: str,
+    room: str,
+    wanted: State,
+    *,
+    words: tuple[str, str] | None = None,
+    nothing: Callable[[House, str], Result] = _nothing,
+) -> Result:
+    """Set all of a kind in a room that can do it. words: (one, several) to tell it with. nothing: where there is none."""
     house = await ready(ctx)
-    lamps = [lamp for lamp in house.select("light", room) if all(lamp.can(key) for key in wanted)]
-    if not lamps:
-        return _no_light(house, room)
-    what = speech.subject("light", "lights", room, len(lamps))
-    return await carried_out(house, [Change(lamp, dict(wanted)) for lamp in lamps], what=what)
+    found = _able(house, kind, room, *wanted)
+    if not found:
+        return nothing(house, room)
+    what = {"what": speech.subject(*words, room, len(found))} if words else {}
+    return await carried_out(house, [Change(device, dict(wanted)) for device in found], **what)
+
+
+def _now(device: Device, key: str, unknown: str) -> float:
+    """What it reports. Errors: ToolFailed, said as `unknown`, where it has not told."""
+    now = number(device.state.get(key))
+    if now is None:
+        raise ToolFailed(f"{device.name} has not told its {key}", spoken=unknown)
+    return now
+
+
+async def _set_lights(ctx: Context, room: str, wanted: State) -> Result:
+    return await _set_all(ctx, "light", room, wanted, words=("light", "lights"), nothing=_no_light)
 
 
 def _no_light(house: House, room: str) -> Result:
@@ -105,7 +134,7 @@ def _no_light(house: House, room: str) -> Result:
     if house.select("light", room):
         place = speech.place(room)
         raise ToolRefused(f"no light {place} can do that", spoken=f"No light {place} can do that.")
-    return Result.not_found(place=speech.place(room))
+    return _nothing(house, room)
 
 
 # --- lights ----------------------------------------------------------------------------------------------------------
@@ -122,7 +151,7 @@ async def light_level(ctx: Context, room: str, level: float) -> Result:
 async def light_change(ctx: Context, room: str, direction: str, amount: float) -> Result:
     """From what each lamp reports now; a lamp that is off starts from nothing."""
     house = await ready(ctx)
-    lamps = [lamp for lamp in house.select("light", room) if lamp.can("level")]
+    lamps = _able(house, "light", room, "level")
     if not lamps:
         return _no_light(house, room)
     await house.refresh(lamps, ["on", "level"])
@@ -138,9 +167,7 @@ async def light_change(ctx: Context, room: str, direction: str, amount: float) -
     if not changes:
         raise ToolRefused("the lights are off", spoken="The light is off already.")
     what = speech.subject("light", "lights", room, len(changes))
-    levels = {change.wanted["level"] for change in changes}
-    how = f"at {levels.pop()} percent" if len(levels) == 1 else direction
-    return await carried_out(house, changes, what=what, how=how)
+    return await carried_out(house, changes, what=what, how=common(changes, "level", "at {} percent", direction))
 
 
 async def light_colour(ctx: Context, room: str, colour: str) -> Result:
@@ -175,41 +202,29 @@ async def lamp_level(ctx: Context, device: str, level: float) -> Result:
 
 
 async def heating_set(ctx: Context, room: str, temperature: float) -> Result:
-    house = await ready(ctx)
-    found = [device for device in house.select("climate", room) if device.can("target")]
-    if not found:
-        return Result.not_found(place=speech.place(room))
-    return await carried_out(house, [Change(device, {"target": temperature}) for device in found])
+    return await _set_all(ctx, "climate", room, {"target": temperature})
 
 
 async def heating_change(ctx: Context, room: str, direction: str, amount: float) -> Result:
     house = await ready(ctx)
-    found = [device for device in house.select("climate", room) if device.can("target")]
+    found = _able(house, "climate", room, "target")
     if not found:
-        return Result.not_found(place=speech.place(room))
+        return _nothing(house, room)
     await house.refresh(found, ["target"])
     changes = []
     for device in found:
-        now = number(device.state.get("target"))
-        if now is None:
-            raise ToolFailed(
-                f"{device.name} has not told its target", spoken="I do not know what the heating is set to."
-            )
+        now = _now(device, "target", "I do not know what the heating is set to.")
         target = now + amount if direction == "warmer" else now - amount
         if not 5 <= target <= 30:
-            raise ToolRefused(f"{target} is out of range", spoken=f"It is at {said(now)} degrees; I can set 5 to 30.")
+            raise ToolRefused(
+                f"{target} is out of range", spoken=f"It is at {speech.said(now)} degrees; I can set 5 to 30."
+            )
         changes.append(Change(device, {"target": target}))
-    targets = {change.wanted["target"] for change in changes}
-    how = f"set to {said(targets.pop())} degrees" if len(targets) == 1 else direction
-    return await carried_out(house, changes, how=how)
+    return await carried_out(house, changes, how=common(changes, "target", "set to {} degrees", direction))
 
 
 async def heating_switch(ctx: Context, room: str, state: str) -> Result:
-    house = await ready(ctx)
-    found = [device for device in house.select("climate", room) if device.can("heat")]
-    if not found:
-        return Result.not_found(place=speech.place(room))
-    return await carried_out(house, [Change(device, {"heat": state == "on"}) for device in found])
+    return await _set_all(ctx, "climate", room, {"heat": state == "on"})
 
 
 # --- covers, doors ---------------------------------------------------------------------------------------------------
@@ -239,7 +254,7 @@ async def cover_move(ctx: Context, room: str, action: str) -> Result:
     house = await ready(ctx)
     covers = blinds_of(house, room)
     if not covers:
-        return Result.not_found(place=speech.place(room))
+        return _nothing(house, room)
     what = speech.subject("blind", "blinds", room, 2)
     said = {"open": "opening", "close": "closing", "stop": "stopped"}[action]
     changes = [_move(cover, action) for cover in covers]
@@ -254,7 +269,7 @@ async def cover_position(ctx: Context, room: str, position: float) -> Result:
     house = await ready(ctx)
     covers = [cover for cover in blinds_of(house, room) if cover.can("position")]
     if not covers:
-        return Result.not_found(place=speech.place(room))
+        return _nothing(house, room)
     what = speech.subject("blind", "blinds", room, 2)
     return await carried_out(house, [Change(cover, {"position": position}) for cover in covers], what=what)
 
@@ -313,20 +328,11 @@ async def scene_activate(ctx: Context, scene: str) -> Result:
 
 
 async def fan_switch(ctx: Context, room: str, state: str) -> Result:
-    return await _fans(ctx, room, {"on": state == "on"})
+    return await _set_all(ctx, "fan", room, {"on": state == "on"}, words=("fan", "fans"))
 
 
 async def fan_speed(ctx: Context, room: str, speed: str) -> Result:
-    return await _fans(ctx, room, {"on": True, "speed": _SPEEDS[speed]})
-
-
-async def _fans(ctx: Context, room: str, wanted: State) -> Result:
-    house = await ready(ctx)
-    fans = [fan for fan in house.select("fan", room) if all(fan.can(key) for key in wanted)]
-    if not fans:
-        return Result.not_found(place=speech.place(room))
-    what = speech.subject("fan", "fans", room, len(fans))
-    return await carried_out(house, [Change(fan, dict(wanted)) for fan in fans], what=what)
+    return await _set_all(ctx, "fan", room, {"on": True, "speed": _SPEEDS[speed]}, words=("fan", "fans"))
 
 
 async def vacuum_control(ctx: Context, action: str) -> Result:
@@ -340,9 +346,9 @@ async def vacuum_control(ctx: Context, action: str) -> Result:
 
 async def music_control(ctx: Context, room: str, action: str) -> Result:
     house = await ready(ctx)
-    players = [player for player in house.select("media", room) if player.can("playback")]
+    players = _able(house, "media", room, "playback")
     if not players:
-        return Result.not_found(place=speech.place(room))
+        return _nothing(house, room)
     expect = {"playback": "play" if action in ("next", "previous") else action}
     how = {"play": "Playing", "pause": "Paused", "stop": "Stopped", "next": "Next one", "previous": "Back one"}[action]
     changes = [Change(player, {"playback": action}, expect=expect) for player in players]
@@ -350,27 +356,20 @@ async def music_control(ctx: Context, room: str, action: str) -> Result:
 
 
 async def music_volume(ctx: Context, room: str, volume: float) -> Result:
-    house = await ready(ctx)
-    players = [player for player in house.select("media", room) if player.can("volume")]
-    if not players:
-        return Result.not_found(place=speech.place(room))
-    return await carried_out(house, [Change(player, {"volume": volume}) for player in players])
+    return await _set_all(ctx, "media", room, {"volume": volume})
 
 
 async def music_volume_change(ctx: Context, room: str, direction: str, amount: float) -> Result:
     house = await ready(ctx)
-    players = [player for player in house.select("media", room) if player.can("volume")]
+    players = _able(house, "media", room, "volume")
     if not players:
-        return Result.not_found(place=speech.place(room))
+        return _nothing(house, room)
     changes = []
     for player in players:
-        now = number(player.state.get("volume"))
-        if now is None:
-            raise ToolFailed(f"{player.name} has not told its volume", spoken="I do not know how loud it is now.")
+        now = _now(player, "volume", "I do not know how loud it is now.")
         volume = min(100.0, now + amount) if direction == "louder" else max(0.0, now - amount)
         changes.append(Change(player, {"volume": round(volume)}))
-    levels = {change.wanted["volume"] for change in changes}
-    return await carried_out(house, changes, how=f"{levels.pop()} percent" if len(levels) == 1 else direction)
+    return await carried_out(house, changes, how=common(changes, "volume", "{} percent", direction))
 
 
 # --- taking back -----------------------------------------------------------------------------------------------------
@@ -390,8 +389,3 @@ async def home_restore(ctx: Context, snapshot: str) -> Result:
             kept = {"on": False}
         changes.append(Change(device, kept))
     return await carried_out(house, changes) if changes else Result.not_found()
-
-
-def said(value: Any) -> str:
-    found = number(value)
-    return str(value) if found is None else f"{round(found, 1):g}"

@@ -8,7 +8,6 @@ Needs the package `websockets` (extra [homeassistant]) and a long-lived access t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import json
 import logging
@@ -17,6 +16,7 @@ from typing import Any
 
 from voice_needle.errors import ToolFailed, ToolUnreachable
 
+from .connection import Connection
 from .devices import Device
 from .entities import Entities
 from .house import House
@@ -25,7 +25,7 @@ _RETRY_S = (0.2, 5.0)
 _REGISTRIES = ("area_registry_updated", "entity_registry_updated", "device_registry_updated")
 
 
-class HomeAssistant:
+class HomeAssistant(Connection):
     """One connection, kept up in the background. url: http(s)://HOST:PORT; token: never logged."""
 
     def __init__(self, url: str, token: str, log: logging.Logger, house: House) -> None:
@@ -34,15 +34,13 @@ class HomeAssistant:
             raise ToolFailed(
                 f"{url!r} is not the URL of Home Assistant", fix="set plugins.home.home_assistant to http://HOST:8123"
             )
-        self.up = False
+        super().__init__()
         self._address = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/api/websocket"
         self._shown = url
         self._token = token
         self._log = log
         self._house = house
         self._ids = itertools.count(1)
-        self._answers: dict[int, asyncio.Future[Any]] = {}
-        self._changed = asyncio.Event()
         self._socket: Any = None
         self._devices: dict[str, Device] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,23 +63,8 @@ class HomeAssistant:
             raise ToolFailed("websockets is not installed", fix="pip install 'voice-needle[homeassistant]'") from error
         self._spawn(self._keep_up())
 
-    async def wait_up(self, seconds: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while not self.up:
-                    self._changed.clear()
-                    await self._changed.wait()
-        return self.up
-
-    async def probe(self, seconds: float = 1.0) -> None:
-        """Return when it has answered a ping. Errors: ToolUnreachable."""
-        if not self.up:
-            raise self._gone()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._ask({"type": "ping"})
-        except TimeoutError:
-            raise self._gone() from None
+    async def _ping(self) -> None:
+        await self._ask({"type": "ping"})
 
     def publish(self, topic: str, payload: str | bytes) -> None:
         """Call a service: topic DOMAIN/SERVICE, payload its data with entity_id. Errors: ToolUnreachable."""
@@ -118,14 +101,12 @@ class HomeAssistant:
     async def _ask(self, message: Mapping[str, Any]) -> Any:
         """Errors: ToolUnreachable when the connection goes; ToolFailed when Home Assistant refuses."""
         number = next(self._ids)
-        waiting = self._answers[number] = asyncio.get_running_loop().create_future()
-        try:
-            await self._socket.send(json.dumps({"id": number, **message}))
-            return await waiting
-        except OSError as error:
-            raise self._gone() from error
-        finally:
-            self._answers.pop(number, None)
+        with self._question(number) as answer:
+            try:
+                await self._socket.send(json.dumps({"id": number, **message}))
+                return await answer
+            except OSError as error:
+                raise self._gone() from error
 
     async def _keep_up(self) -> None:
         import websockets
@@ -176,11 +157,10 @@ class HomeAssistant:
         self._devices = {device.id: device for device in there}
         for state in states:
             self._told(state, fresh=False)
-        self.up = True
-        self._changed.set()
+        self._is_up()
 
     def _received(self, message: Mapping[str, Any]) -> None:
-        waiting = self._answers.get(int(message.get("id") or 0))
+        answer = self._open_question(int(message.get("id") or 0))
         kind = message.get("type")
         if kind == "event":
             event = message.get("event") or {}
@@ -188,11 +168,11 @@ class HomeAssistant:
                 self._loader = asyncio.ensure_future(self._load())
             elif isinstance(state := (event.get("data") or {}).get("new_state"), Mapping):
                 self._told(state, fresh=True)
-        elif waiting is not None and not waiting.done():
+        elif answer is not None:
             if kind == "result" and not message.get("success"):
-                waiting.set_exception(ToolFailed(str((message.get("error") or {}).get("message"))))
+                answer.set_exception(ToolFailed(str((message.get("error") or {}).get("message"))))
             else:
-                waiting.set_result(message.get("result"))
+                answer.set_result(message.get("result"))
 
     def _told(self, state: Mapping[str, Any], *, fresh: bool) -> None:
         device = self._devices.get(f"hass:{state.get('entity_id')}")
@@ -201,9 +181,6 @@ class HomeAssistant:
             self._house.message(f"hass/{state['entity_id']}", json.dumps(state).encode(), not fresh)
 
     def _lost(self) -> None:
-        self.up = False
         if self._loader is not None:
             self._loader.cancel()
-        for waiting in self._answers.values():
-            if not waiting.done():
-                waiting.set_exception(self._gone("has closed the connection"))
+        self._is_down("has closed the connection")

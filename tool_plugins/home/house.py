@@ -20,7 +20,7 @@ _RECONNECT_S = 0.5  # a broker that has just come back is waited for so long
 
 
 class Link(Protocol):
-    """The way to the devices: an MQTT broker, or Home Assistant. See broker.Broker for what each method promises."""
+    """The way to the devices: an MQTT broker, or Home Assistant. See connection.Connection and broker.Broker."""
 
     async def open(self) -> None: ...
     async def wait_up(self, seconds: float) -> bool: ...

@@ -8,6 +8,7 @@ from typing import Any
 from voice_needle.errors import ToolFailed, ToolUnconfirmed
 from voice_needle.plugin import Result
 
+from . import speech
 from .house import Change, House
 
 NEVER_RESTORED = ("lock", "scene")  # taking back "lock the door" would unlock it without a question
@@ -39,6 +40,12 @@ async def carried_out(house: House, changes: list[Change], **values: Any) -> Res
     else:
         spoken = f"I sent it, but the {names(sent)} did not answer."
     raise ToolUnconfirmed(f"no confirmation from {names(sent)}", spoken=spoken)
+
+
+def common(changes: list[Change], key: str, told: str, otherwise: str) -> str:
+    """`told`, its {} filled with the value that all are set to, or `otherwise` where they differ."""
+    values = {change.wanted[key] for change in changes}
+    return told.format(speech.said(values.pop())) if len(values) == 1 else otherwise
 
 
 def snapshot(changes: list[Change]) -> str:

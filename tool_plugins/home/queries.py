@@ -9,7 +9,7 @@ from voice_needle.plugin import Context, Result
 
 from . import speech
 from .devices import Device, number
-from .handlers import blinds_of, locks_of, ready, said
+from .handlers import blinds_of, locks_of, ready
 from .house import EVERYWHERE, House
 from .outcome import spoken_name
 
@@ -88,7 +88,7 @@ async def _measured(ctx: Context, room: str, key: str, unit: str) -> Result:
     if not values:
         raise ToolFailed(f"no {key}", spoken=f"The sensor {speech.place(room)} tells no {key}.")
     where = "in the house" if room == EVERYWHERE else speech.place(room)
-    return Result(answer=f"It is {said(sum(values) / len(values))} {unit} {where}.")
+    return Result(answer=f"It is {speech.said(sum(values) / len(values))} {unit} {where}.")
 
 
 def _numbers(devices: Iterable[Device], key: str) -> list[float]:
@@ -102,7 +102,7 @@ async def heating_state(ctx: Context, room: str) -> Result:
     if (nothing := _some(devices, speech.place(room))) is not None:
         return nothing
     targets = set(_numbers(await _fresh(house, devices, "target"), "target"))
-    degrees = " and ".join(said(value) for value in sorted(targets))
+    degrees = " and ".join(speech.said(value) for value in sorted(targets))
     return Result(answer=f"The heating {speech.place(room)} is set to {degrees} degrees.")
 
 
@@ -113,7 +113,7 @@ async def cover_state(ctx: Context, room: str) -> Result:
         return nothing
     positions = _numbers(await _fresh(house, covers, "position"), "position")
     at = sum(positions) / len(positions) if positions else 0
-    how = "open" if at >= 98 else "closed" if at <= 2 else f"{said(round(at))} percent open"
+    how = "open" if at >= 98 else "closed" if at <= 2 else f"{speech.said(round(at))} percent open"
     return Result(answer=f"{speech.subject('blind', 'blinds', room, 2)} {how}.")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from .devices import Device
+from .devices import Device, number
 from .house import EVERYWHERE, device_value, plain
 
 _KIND_WORDS = {
@@ -95,3 +95,9 @@ def listing(names: list[str]) -> str:
 
 def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def said(value: object) -> str:
+    """A number without needless places; anything else as it is."""
+    found = number(value)
+    return str(value) if found is None else f"{round(found, 1):g}"
