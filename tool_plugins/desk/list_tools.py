@@ -5,6 +5,8 @@ from __future__ import annotations
 import builtins
 import re
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from voice_needle.plugin import Context, Result
 
@@ -35,6 +37,15 @@ def open_lists(ctx: Context) -> sqlite3.Connection:
     return found
 
 
+@contextmanager
+def _changing(ctx: Context) -> Iterator[sqlite3.Connection]:
+    """The lists, to read and change as one: all of it is kept, or none after an error."""
+    lists = open_lists(ctx)
+    with lists:
+        lists.execute("BEGIN IMMEDIATE")
+        yield lists
+
+
 def split_items(text: str) -> list[str]:
     """ "milk, eggs and bread" -> three things; "salt and pepper" is one."""
     text = re.sub(r"^(some|the|a|an)\s+", "", " ".join(text.lower().split()))
@@ -47,11 +58,9 @@ def split_items(text: str) -> list[str]:
 
 
 def list_add(ctx: Context, item: str, list: str) -> Result:
-    lists = open_lists(ctx)
     added: builtins.list[str] = []
     known: builtins.list[str] = []
-    with lists:
-        lists.execute("BEGIN IMMEDIATE")
+    with _changing(ctx) as lists:
         for thing in split_items(item):
             row = (list, thing, ctx.call_id)
             new = lists.execute("INSERT OR IGNORE INTO entries (list, item, call) VALUES (?, ?, ?)", row).rowcount
@@ -64,11 +73,9 @@ def list_add(ctx: Context, item: str, list: str) -> Result:
 
 
 def list_remove(ctx: Context, item: str, list: str) -> Result:
-    lists = open_lists(ctx)
     removed: builtins.list[str] = []
     missing: builtins.list[str] = []
-    with lists:
-        lists.execute("BEGIN IMMEDIATE")
+    with _changing(ctx) as lists:
         for thing in split_items(item):
             found = _find(lists, list, thing)
             (removed if found else missing).append(found or thing)
@@ -97,9 +104,7 @@ def list_check(ctx: Context, item: str, list: str) -> Result:
 
 
 def list_clear(ctx: Context, list: str) -> Result:
-    lists = open_lists(ctx)
-    with lists:
-        lists.execute("BEGIN IMMEDIATE")
+    with _changing(ctx) as lists:
         items = _items(lists, list)
         lists.execute("DELETE FROM entries WHERE list = ?", (list,))
     if not items:
