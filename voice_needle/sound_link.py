@@ -28,11 +28,13 @@ MAX_RETRY_S = 5.0
 
 
 class DeviceLink:
-    """One direction of one device.
+    """One direction of one device. What Microphone and DeviceSink call by the same names means the same there.
 
-    device: part of its name, its index, or None for the default. rate_hz, channels: None takes what fits best (16 kHz, fewest
-    channels from min_channels up). on_block: in the audio thread. on_open(stream): on the loop, before the first block.
-    on_lost, on_back: on the loop.
+    device: part of its name, or its index; None: the system's default. rate_hz: None means 16 kHz where the device takes it,
+    else its own rate. channels: how many to open; None: as few as it gives, from min_channels up. latency_ms: how much the
+    device may buffer. lost_after_ms: without a block for so long, the device is lost. retry_ms: how often it is looked for
+    then. blocking: see DeviceStream. on_block: in the audio thread. on_open(rate_hz, channels): on the loop, before the first
+    block. on_lost, on_back: on the loop.
     """
 
     def __init__(

@@ -43,15 +43,38 @@ class Pacer:
             await asyncio.sleep(0)
 
 
-class FileSource:
+class _Paced:
+    """What a file and a pipe share: frames at the pace of the clock, and silence after the end."""
+
+    overruns = 0
+
+    def __init__(self, name: str, clock: Clock | None, realtime: bool, tail_ms: float) -> None:
+        self.name = name
+        self.ended = asyncio.Event()  # set when the sound itself has been given; silence may follow
+        self._clock = clock or RealClock()
+        self._realtime = realtime
+        self._tail_ms = tail_ms
+        self._closed = False
+
+    async def _tail(self, pacer: Pacer) -> AsyncIterator[Samples]:
+        """The sound has ended: frames of silence, until closed."""
+        self.ended.set()
+        async for frame in silence(pacer, self._tail_ms):
+            if self._closed:
+                return
+            yield frame
+
+    async def close(self) -> None:
+        self._closed = True
+
+
+class FileSource(_Paced):
     """A WAV or FLAC file (whatever libsndfile reads) of 8 to 48 kHz, any width, any channel count.
 
     channel: which one to take, from 0; None: their mean. tail_ms: silence after the end, so that a last word is ended by
     silence as on a microphone; math.inf: silence until closed. A file that breaks off in the middle gives what it holds, then
     BadAudioFile; a WAV that does so is refused at once. Errors at construction: BadAudioFile.
     """
-
-    overruns = 0
 
     def __init__(
         self,
@@ -62,12 +85,7 @@ class FileSource:
         channel: int | None = None,
         tail_ms: float = 1_500.0,
     ) -> None:
-        self.name = str(path)
-        self.ended = asyncio.Event()  # set when the file's own sound has been given; silence may follow
-        self._clock = clock or RealClock()
-        self._realtime = realtime
-        self._tail_ms = tail_ms
-        self._closed = False
+        super().__init__(str(path), clock, realtime, tail_ms)
         self._file = _open(Path(path))
         if channel is not None and channel >= self._file.channels:
             count = self._file.channels
@@ -86,10 +104,7 @@ class FileSource:
                     return
                 await pacer.frame()
                 yield frame
-        self.ended.set()
-        async for frame in silence(pacer, self._tail_ms):
-            if self._closed:
-                return
+        async for frame in self._tail(pacer):
             yield frame
 
     def _blocks(self) -> Iterator[tuple[Any, bool]]:
@@ -111,7 +126,7 @@ class FileSource:
         return str(self._file.subtype) not in {"PCM_16", "PCM_S8", "PCM_U8"}
 
     async def close(self) -> None:
-        self._closed = True
+        await super().close()
         self._file.close()
 
     async def __aenter__(self) -> Self:
@@ -121,13 +136,11 @@ class FileSource:
         await self.close()
 
 
-class RawSource:
+class RawSource(_Paced):
     """Headerless little-endian int16 from standard input, as `arecord -t raw` or `sox ... -t raw -` write it.
 
     Errors at construction: ValueError for a rate outside 8 to 48 kHz. The stream ends when the pipe is closed.
     """
-
-    overruns = 0
 
     def __init__(
         self,
@@ -142,16 +155,11 @@ class RawSource:
     ) -> None:
         if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
             raise ValueError(f"a raw stream of {rate_hz} Hz is outside {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz")
-        self.name = "standard input"
-        self.ended = asyncio.Event()
+        super().__init__("standard input", clock, realtime, tail_ms)
         self._stream = stream if stream is not None else sys.stdin.buffer
         self._resampler = Resampler(rate_hz, channel=channel)
         self._channels = channels
         self._read_bytes = rate_hz * 20 // 1000 * channels * 2
-        self._clock = clock or RealClock()
-        self._realtime = realtime
-        self._tail_ms = tail_ms
-        self._closed = False
 
     async def frames(self) -> AsyncIterator[Samples]:
         """(160,) frames until the pipe is closed, then the silent tail."""
@@ -169,14 +177,8 @@ class RawSource:
             for frame in framer.feed(self._resampler.feed(block, last=last), last=last):
                 await pacer.frame()
                 yield frame
-        self.ended.set()
-        async for frame in silence(pacer, self._tail_ms):
-            if self._closed:
-                return
+        async for frame in self._tail(pacer):
             yield frame
-
-    async def close(self) -> None:
-        self._closed = True
 
 
 async def silence(pacer: Pacer, length_ms: float) -> AsyncIterator[Samples]:

@@ -20,13 +20,10 @@ from voice_needle.sound_link import DeviceLink
 
 
 class Microphone:
-    """A sound card's input.
+    """A sound card's input, resampled to 16 kHz where it has another rate. Options as for DeviceLink, and:
 
-    device: part of its name, or its index; None: the system's default. rate_hz: None means 16 kHz where the device takes it,
-    else its own rate, resampled. channel: which one to take, from 0; None: the mean of all that are opened. channels: how
-    many to open; None: as few as it gives. ring_ms: sound kept while nobody takes it; what does not fit is dropped and
-    counted in `overruns`. lost_after_ms: without a block for so long, the device is lost. retry_ms: how often it is looked
-    for then. on_lost, on_back: called on the event loop. blocking: see DeviceStream.
+    channel: which one to take, from 0; None: the mean of all that are opened. ring_ms: sound kept while nobody takes it; what
+    does not fit is dropped and counted in `overruns`.
     """
 
     def __init__(

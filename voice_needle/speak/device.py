@@ -21,12 +21,10 @@ from voice_needle.speak.sinks import QueueSink
 
 
 class DeviceSink(QueueSink):
-    """A sound card's output.
+    """A sound card's output, each channel with the same sound, resampled where it has another rate than 16 kHz.
 
-    device: part of its name, or its index; None: the system's default. rate_hz: None means 16 kHz where the device takes it, else
-    its own rate, resampled. channels: None means as few as it takes; each gets the same sound. latency_ms: how much the device
-    may buffer: less stops sooner, more survives a busy machine. queue_ms: how much may wait before it. lost_after_ms,
-    retry_ms, on_lost, on_back, blocking: as for the microphone.
+    Options as for DeviceLink; a smaller latency_ms stops sooner, a larger one survives a busy machine. queue_ms: how much may
+    wait before the device.
     """
 
     def __init__(
