@@ -10,9 +10,9 @@ import os
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from voice_needle import memory
 from voice_needle.audio import Samples
@@ -24,8 +24,8 @@ from voice_needle.dispatch.ledger import Ledger
 from voice_needle.dispatch.registry import Registry, standard_folders
 from voice_needle.dispatch.runner import Dispatcher, Emit
 from voice_needle.dispatch.timers import TimerStore
-from voice_needle.errors import ConfigError
-from voice_needle.events import Event
+from voice_needle.errors import ConfigError, ModelCorrupt, VoiceNeedleError
+from voice_needle.events import Event, Fault
 from voice_needle.listen.echo import EchoCanceller
 from voice_needle.listen.endpoint import Endpointer
 from voice_needle.listen.engine import Source, Vad
@@ -40,6 +40,10 @@ from voice_needle.workers import Workers
 
 if TYPE_CHECKING:
     from voice_needle.assistant import Assistant, Parts
+
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def drop(event: Event) -> None:
@@ -72,6 +76,7 @@ class Tooling:
     ledger: Ledger
     hosts: Hosts
     faults: dict[str, Exception]  # plugins that could not be set up; tried again at their next call
+    troubles: list[VoiceNeedleError] = field(default_factory=list)  # models that are damaged, and done without
 
 
 @asynccontextmanager
@@ -286,10 +291,12 @@ async def open_parts(
     from voice_needle.speak.speaker import Speaker
 
     tools = tooling.registry.offered()
-    recogniser = make_recogniser(config)
+    recogniser = _or_lesser(make_recogniser, "sphinx", config, config.transcribe.engine, tooling.troubles)
     stack.callback(recogniser.close)
     await workers.run("recogniser", recogniser.prepare, tools)  # alone: compiling its words needs memory, for a while
-    router: Router = await workers.run("router", make_router, config)
+    router: Router = await workers.run(
+        "router", _or_lesser, make_router, "templates", config, config.route.router, tooling.troubles
+    )
     await workers.run("router", router.prepare, tools)
     memory.give_back()
     speaker = Speaker(CountedVoice(make_voice(config), workers), sink)
@@ -324,6 +331,27 @@ async def open_parts(
     )
 
 
+def _or_lesser(
+    make: Callable[..., T], lesser: str, config: Config, chosen: str, troubles: list[VoiceNeedleError]
+) -> T:
+    """The engine that `auto` finds; where its model is damaged the one that needs none, and the trouble noted.
+
+    Errors: ModelCorrupt when the damaged one was asked for by name.
+    """
+    try:
+        return make(config)
+    except ModelCorrupt as error:
+        if chosen != "auto":
+            raise
+        log.error("%s; using %s", error, lesser)
+        spoken = {
+            "sphinx": "The model that hears for me is damaged. I listen with the small one until it is repaired.",
+            "templates": "The model that understands free speech is damaged. I go by my exact sentences until it is repaired.",
+        }
+        troubles.append(ModelCorrupt(str(error), fix=error.fix, spoken=spoken[lesser]))
+        return make(config, lesser)
+
+
 def attend(stack: AsyncExitStack, assistant: Assistant, tooling: Tooling, *, live: bool) -> None:
     """What goes on beside listening: timers ring, what a power cut left open is told, new plugins are noticed."""
     from voice_needle import upkeep
@@ -334,6 +362,8 @@ def attend(stack: AsyncExitStack, assistant: Assistant, tooling: Tooling, *, liv
     beside(tooling.timers.run(assistant.ring))
     for entry in tooling.dispatcher.recover():
         assistant.tell_of(entry)
+    for trouble in tooling.troubles:
+        assistant.emit(Fault(0, assistant.clock.monotonic() * 1000, type(trouble).__name__, trouble.spoken, trouble.fix))
     if live:
         for sentence in upkeep.at_start(tooling):
             assistant.tell(sentence)

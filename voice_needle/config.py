@@ -67,6 +67,11 @@ class Transcribe:
     whisper_model: str = option("tiny.en", "name of an installed model (voice-needle models list), or a folder")
     language: str = option("en", "spoken language; the embedded recogniser knows only English")
     threads: int = option(0, "threads of the recogniser; 0: the profile decides", at_least=0, at_most=16)
+    grammar: str = option(
+        "full",
+        "Sphinx only: `full` hears people who stumble, and replies in a grammar of their own; `small` takes half the memory",
+        choices=("full", "small"),
+    )
     partials_ms: int = option(
         200,
         "how often partial words are asked for while the user speaks; 0: never",

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from voice_needle import models
+from voice_needle import models, remote_config
 from voice_needle.budget import check_budget
 from voice_needle.clock import Clock, RealClock
 from voice_needle.config import Config
@@ -307,6 +307,16 @@ def fleet(patient: Patient) -> Iterator[Finding]:
     from voice_needle.doctor_fleet import examine as asked
 
     yield asked(settings)
+    remote = remote_config.of(patient.config)
+    if remote is None:
+        return
+    state = remote.state
+    if state.state == "rolled back":
+        yield Finding("fleet", WARN, f"configuration {state.serial} was rolled back: {state.why}", "voice-needle bundle send, with it corrected")
+    elif state.refused:
+        yield Finding("fleet", WARN, f"a configuration was refused: {state.refused}", "voice-needle bundle make; voice-needle bundle send")
+    elif state.serial:
+        yield Finding("fleet", OK, f"configuration {state.serial} is {state.state}")
 
 
 def version(patient: Patient) -> Iterator[Finding]:

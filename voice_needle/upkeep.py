@@ -42,12 +42,13 @@ async def keep_fresh(
 
 
 def at_start(tooling: Tooling) -> list[str]:
-    """What the user must be told before anything else: damaged journals, plugins that cannot be used."""
+    """What the user must be told before anything else: damaged journals and models, plugins that cannot be used."""
     said = []
     if tooling.ledger.moved_aside is not None:
         said.append("My journal was damaged. I put it aside and started a new one.")
     if tooling.timers.moved_aside is not None:
         said.append("My timers were damaged. I put them aside: please set them again.")
+    said += [trouble.spoken for trouble in tooling.troubles]
     broken = sorted({problem.file.parent.name for problem in tooling.registry.problems})
     if broken:
         names = " and ".join(name.replace("_", " ") for name in broken)

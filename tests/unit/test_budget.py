@@ -50,6 +50,13 @@ def test_too_many_plugins_for_a_zero_are_refused(tmp_path: Path):
     assert "dispatch: {plugins: [home]}" in caught.value.fix
 
 
+def test_the_full_grammar_on_a_zero_is_refused_with_the_line_to_change(tmp_path: Path):
+    with pytest.raises(BudgetError) as caught:
+        check_budget(board("pi-zero-2w", tmp_path, "transcribe: {grammar: full}\n"), 4)
+    assert "transcribe: {grammar: small}" in caught.value.fix
+    assert check_budget(board("pi-zero-2w", tmp_path, "transcribe: {grammar: small}\n"), 4) <= 300
+
+
 def test_automatic_choice_counts_what_is_installed(tmp_path: Path):
     config = board("pi4", tmp_path)
     without = check_budget(config, 1)

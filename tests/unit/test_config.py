@@ -61,7 +61,8 @@ def test_layers_profile_over_defaults_and_user_over_profile(tmp_path: Path):
     assert loaded.transcribe.engine == "sphinx"  # the profile's
     assert loaded.transcribe.partials_ms == 0  # the user's
     assert loaded.budget.memory_mb == 300
-    assert loaded.listen == config.Listen()  # nobody's: the defaults
+    assert loaded.speak == config.Speak(engine="espeak")
+    assert loaded.dispatch == config.Dispatch()  # nobody's: the defaults
 
 
 def test_a_sound_card_sets_devices_and_the_user_still_wins(tmp_path: Path):

@@ -119,6 +119,21 @@ def test_what_is_refused_changes_nothing(keys: Path, tmp_path: Path, afar: Remot
     assert not list(afar.folder.glob(".bundle-*"))
 
 
+def test_the_doctor_tells_what_became_of_it(keys: Path, tmp_path: Path, afar: RemoteConfig):
+    from voice_needle.doctor import CHECKS, OK, WARN, Patient
+
+    def told() -> tuple[str, str]:
+        config = loaded(tmp_path)
+        away = replace(config, fleet=replace(config.fleet, broker="mqtt://127.0.0.1:9"))
+        *_, last = CHECKS["fleet"](Patient(away))
+        return last.state, last.what
+
+    assert afar.receive(made(keys, tmp_path, 5)) and afar.settled()
+    assert told() == (OK, "configuration 5 is applied")
+    assert afar.receive(made(keys, tmp_path, 6)) and afar.failed(ModelMissing("no model"))
+    assert told() == (WARN, "configuration 6 was rolled back: no model")
+
+
 def test_an_empty_message_and_an_old_serial_are_nothing(keys: Path, tmp_path: Path, afar: RemoteConfig):
     assert not afar.receive(b"") and afar.state == State()
     assert afar.receive(made(keys, tmp_path, 5)) and afar.settled()

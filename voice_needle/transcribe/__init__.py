@@ -7,6 +7,7 @@ transcript = recogniser.transcribe(utterance)
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from voice_needle.config import Transcribe
@@ -30,9 +31,12 @@ def get_recogniser(
         except (ModelMissing, EngineMissing):
             if name == "whisper":
                 raise
-    from voice_needle.transcribe.sphinx import SphinxRecogniser, SphinxSettings
+    from voice_needle.transcribe.sphinx import SMALL_WORD_BEAM, SphinxRecogniser, SphinxSettings
 
-    return SphinxRecogniser(SphinxSettings(cache=data_dir / "grammars" if data_dir else None))
+    chosen = SphinxSettings(cache=data_dir / "grammars" if data_dir else None)
+    if settings.grammar == "small":
+        chosen = replace(chosen, full=False, word_beam=SMALL_WORD_BEAM)
+    return SphinxRecogniser(chosen)
 
 
 def _whisper(settings: Transcribe, data_dir: Path | None) -> Recogniser:

@@ -35,25 +35,27 @@ _PARTS = (
 )  # fmt: skip
 
 
-def compiled(tools: Toolset, root: Path) -> Path:
+def compiled(tools: Toolset, root: Path, *, full: bool = True) -> Path:
     """The folder under `root` with everything for these tools, compiled now where it is not there or damaged.
+
+    full: also for people who break off, repeat or correct themselves, which takes much more memory.
 
     Errors: BadToolSchema for a pattern that cannot be read, StorageError, EngineFailed.
     """
-    folder = root / key(tools)
+    folder = root / key(tools, full=full)
     if not is_whole(folder):
-        _compile_elsewhere(tools, folder)
+        _compile_elsewhere(tools, folder, full)
         _forget_old(root)
     with contextlib.suppress(OSError):
         os.utime(folder)
     return folder
 
 
-def key(tools: Toolset) -> str:
+def key(tools: Toolset, *, full: bool = True) -> str:
     """A name that changes with what can be said to the tools, and with the code that compiles it."""
     said = [[tool.name, tool.sentences, list(tool.expansions.items()), tool.properties] for tool in tools.values()]
     text = json.dumps(said, default=repr)
-    return hashlib.sha256(f"{_code()}\n{text}".encode()).hexdigest()[:24]
+    return hashlib.sha256(f"{_code()} {full}\n{text}".encode()).hexdigest()[:24]
 
 
 @functools.cache
@@ -77,7 +79,7 @@ def _digests(folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
 
 
-def _compile_elsewhere(tools: Toolset, folder: Path) -> None:
+def _compile_elsewhere(tools: Toolset, folder: Path, full: bool) -> None:
     """Run the compiler on `tools`; `folder` appears only when all is written."""
     plain = [(tool.name, tool.parameters, tool.sentences, tool.expansions) for tool in tools.values()]
     try:
@@ -85,7 +87,7 @@ def _compile_elsewhere(tools: Toolset, folder: Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-") as scratch:
             done = subprocess.run(
                 [sys.executable, "-m", __name__, scratch],
-                input=pickle.dumps(plain), capture_output=True, timeout=LONGEST_S, check=False,
+                input=pickle.dumps((plain, full)), capture_output=True, timeout=LONGEST_S, check=False,
             )  # fmt: skip
             if done.returncode:
                 raise _error(done)
@@ -122,7 +124,7 @@ def _forget_old(root: Path) -> None:
 # --- in the process of its own ---
 
 
-def write(tools: Toolset, folder: Path) -> None:
+def write(tools: Toolset, folder: Path, full: bool) -> None:
     """Compile the tools into the (new) folder; on disk when it returns. Errors: BadToolSchema, EngineMissing."""
     from voice_needle.transcribe.grammar import FRAME, build_grammar
     from voice_needle.transcribe.language_model import arpa_text, draw_sentences
@@ -132,7 +134,7 @@ def write(tools: Toolset, folder: Path) -> None:
     grammar = build_grammar(tools)
     folder.mkdir(parents=True)
     _put(folder / DICTIONARY, dictionary_text(grammar.words))
-    _put(folder / GRAMMAR, build_network(grammar.top, grammar.rules, FRAME, stumbling=True).fsg())
+    _put(folder / GRAMMAR, build_network(grammar.top, grammar.rules, FRAME, stumbling=full).fsg())
     _put(folder / REPLIES, build_network(grammar.reply, grammar.rules, FRAME).fsg())
     _put(folder / MODEL, arpa_text(draw_sentences(grammar), grammar.words))
     _put(folder / COMPLETE, json.dumps(_digests(folder)))
@@ -148,11 +150,9 @@ def _put(file: Path, text: str) -> None:
 def main() -> int:
     """0, or 1 with one JSON object {"error", "what", "fix"} on standard output."""
     try:
-        tools = [
-            Tool(name, "", parameters, sentences, expansions)
-            for name, parameters, sentences, expansions in pickle.load(sys.stdin.buffer)
-        ]
-        write(Toolset(tools), Path(sys.argv[1]) / "new")
+        plain, full = pickle.load(sys.stdin.buffer)
+        tools = [Tool(name, "", parameters, sentences, expansions) for name, parameters, sentences, expansions in plain]
+        write(Toolset(tools), Path(sys.argv[1]) / "new", full)
     except ImportError as error:
         missing = EngineMissing(f"{error.name} is not installed", fix="pip install pocketsphinx")
         return _told(missing)

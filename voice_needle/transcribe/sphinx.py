@@ -28,6 +28,7 @@ ALTERNATIVES = 4
 SCORE_SCALE = 1000.0  # hyp.score is the exponential of a scaled log-likelihood; this makes it a handy number a frame
 SHORTEST = SAMPLE_RATE_HZ // 20
 GRAMMAR, REPLIES, TRIGRAM, PHONES = "grammar", "replies", "trigram", "phones"
+SMALL_WORD_BEAM = 1e-30  # where memory is short: each end of a word that is kept costs 64 bytes until the utterance ends
 WEIGHTS = (8.7, 6.6, 0.3)
 """Of confidence.features: the direction from synthetic speech and the benchmark's `tune` half, scale and offset from that half."""
 
@@ -41,7 +42,8 @@ class SphinxSettings:
     models a frame beyond which the beams narrow, so that many tools cost little more than few. language_weight: weight of
     grammar and language model against the sound. silence, filler: chance of a pause, of a breath or cough, between words.
     accept: confidence under which an utterance is refused as out of domain. cache: where compiled grammars are kept; a
-    temporary folder when None. quiet_dbfs: an utterance whose loudest 100 ms is under this is silence.
+    temporary folder when None. full: hear people who stumble, too, and replies in a grammar of their own; twice the memory.
+    quiet_dbfs: an utterance whose loudest 100 ms is under this is silence.
     """
 
     noise_floor: float = 25.0
@@ -54,6 +56,7 @@ class SphinxSettings:
     filler: float = 0.01
     accept: float = 0.5
     quiet_dbfs: float = -55.0
+    full: bool = True
     cache: Path | None = None
 
 
@@ -78,7 +81,7 @@ class SphinxRecogniser:
         """
         root = self._settings.cache or self._own_root()
         before = self._folder
-        if before is not None and before.name == compiled.key(tools):
+        if before is not None and before.name == compiled.key(tools, full=self._settings.full):
             return
         self._abandon()
         self._decoder = self._folder = None
@@ -109,7 +112,7 @@ class SphinxRecogniser:
             return Transcript("", confidence=0.0, engine=self.name, refused="silence")
         phones, _ = self.decode(PHONES, sound)
         confidence = logistic(features(grammar, trigram, phones.score), WEIGHTS)
-        if reply:
+        if reply and self._settings.full:
             short, short_words = self.decode(REPLIES, sound)
             best = max((trigram, grammar), key=lambda other: agreement(short.words, other.words))
             sure = logistic(features(short, best, phones.score), WEIGHTS) if short.words else 0.0
@@ -141,12 +144,12 @@ class SphinxRecogniser:
     def _compiled(self, tools: Toolset, root: Path) -> Path:
         """A full or read-only disk costs a compilation at each start, nothing else."""
         try:
-            return compiled.compiled(tools, root)
+            return compiled.compiled(tools, root, full=self._settings.full)
         except StorageError as error:
             if root == self._own_root():
                 raise
             log.warning("the compiled words cannot be kept: %s", error)
-            return compiled.compiled(tools, self._own_root())
+            return compiled.compiled(tools, self._own_root(), full=self._settings.full)
 
     def _load(self, folder: Path) -> Any:
         try:
@@ -169,7 +172,8 @@ class SphinxRecogniser:
                 bestpath=False,  # its lattice may end where the grammar does not
             )
             decoder.add_fsg(GRAMMAR, decoder.read_fsg(str(folder / compiled.GRAMMAR)))
-            decoder.add_fsg(REPLIES, decoder.read_fsg(str(folder / compiled.REPLIES)))
+            if chosen.full:
+                decoder.add_fsg(REPLIES, decoder.read_fsg(str(folder / compiled.REPLIES)))
             decoder.add_lm_file(TRIGRAM, str(folder / compiled.MODEL))
             decoder.add_allphone_file(PHONES, pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin"))
         except (RuntimeError, ValueError) as error:

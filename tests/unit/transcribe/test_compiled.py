@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from voice_needle.config import Transcribe
 from voice_needle.errors import BadToolSchema, EngineFailed, StorageError
 from voice_needle.tools import Tool, Toolset
-from voice_needle.transcribe import compiled
+from voice_needle.transcribe import compiled, get_recogniser
 from voice_needle.transcribe.network import Arc, Network, share_ways
 from voice_needle.transcribe.sphinx import SphinxRecogniser, SphinxSettings
 
@@ -32,6 +33,19 @@ def test_the_key_follows_what_can_be_said_and_nothing_else() -> None:
     assert compiled.key(Toolset([replace(HATCH, parameters=level)])) != first
 
 
+def test_a_small_grammar_is_another_one_and_hears_nobody_stumble(tmp_path: Path) -> None:
+    assert compiled.key(Toolset([HATCH])) != compiled.key(Toolset([HATCH]), full=False)
+    full, small = (compiled.compiled(Toolset([HATCH]), tmp_path, full=full) for full in (True, False))
+    assert (small / compiled.GRAMMAR).stat().st_size < (full / compiled.GRAMMAR).stat().st_size
+    recogniser = get_recogniser("sphinx", Transcribe(grammar="small"), data_dir=tmp_path)
+    recogniser.prepare(Toolset([HATCH]))
+    assert isinstance(recogniser, SphinxRecogniser)
+    assert recogniser.begin("grammar").lookup_word("hatch")
+    with pytest.raises((EngineFailed, KeyError)):
+        recogniser.begin("replies")
+    recogniser.close()
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone"])
 def test_a_damaged_file_is_compiled_again(tmp_path: Path, damage: str) -> None:
     folder = compiled.compiled(Toolset([HATCH]), tmp_path)
@@ -49,7 +63,9 @@ def test_a_damaged_file_is_compiled_again(tmp_path: Path, damage: str) -> None:
 
 
 def test_only_the_last_used_stay(tmp_path: Path) -> None:
-    sets = [Toolset([replace(HATCH, sentences=(f"open hatch {word}",))]) for word in ("one", "two", "three", "four", "five")]
+    sets = [
+        Toolset([replace(HATCH, sentences=(f"open hatch {word}",))]) for word in ("one", "two", "three", "four", "five")
+    ]
     folders = [compiled.compiled(tools, tmp_path) for tools in sets]
     assert [folder.is_dir() for folder in folders] == [False, *[True] * compiled.KEPT]
     assert {path.parent for path in times(tmp_path)} == set(folders[1:])  # and nothing half-written
@@ -112,7 +128,9 @@ def test_shared_ways_say_the_same_with_the_same_chances() -> None:
         for _ in range(200):
             assert other.accepts(walk(one, rng))
     for state in range(shared.states):
-        assert state == shared.final or sum(arc.chance for arc in shared.arcs if arc.start == state) == pytest.approx(1.0)
+        assert state == shared.final or sum(arc.chance for arc in shared.arcs if arc.start == state) == pytest.approx(
+            1.0
+        )
     pooled = {arc.word: arc.chance for arc in shared.arcs if arc.word.startswith("verb")}
     assert len(pooled) == 12  # laid out once; the states' opinions count as often as they were seen: 15 and 9.3 times
     expected = (15 * (1 / 12) + (130 / 14) * (2 / 13)) / (15 + 130 / 14)
