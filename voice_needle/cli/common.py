@@ -1,14 +1,20 @@
-"""What the commands share: the configuration options, JSON on standard output, tables for people."""
+"""What the commands share: the configuration options, a decision, JSON on standard output, tables for people."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from voice_needle.clock import RealClock
+from voice_needle.config import Config
+from voice_needle.events import Decision, RouteContext, Transcript
+from voice_needle.tools import Toolset
 from voice_needle.trace import plain
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,6 +37,18 @@ def config_options(function: F) -> F:
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Machine-readable JSON on standard output, nothing else."
 )
+
+
+def decide(text: str, tools: Toolset, config: Config, router: str | None) -> Decision:
+    """What a router makes of `text`. elapsed_ms: of the decision alone; what is prepared once is not counted."""
+    from voice_needle.assembly import make_router
+
+    engine = make_router(config, router)
+    engine.prepare(tools)
+    context = RouteContext(now=RealClock().now(), room=config.route.room or None)
+    started = time.perf_counter()
+    decision = engine.route(Transcript(text), tools, context)
+    return replace(decision, elapsed_ms=(time.perf_counter() - started) * 1000)
 
 
 def print_json(value: Any) -> None:

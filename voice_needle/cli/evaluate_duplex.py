@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -13,6 +13,9 @@ from rich.progress import Progress
 from voice_needle import config as configuration
 from voice_needle.cli.common import config_options, json_option, print_json
 from voice_needle.config import Config
+
+if TYPE_CHECKING:
+    from voice_needle.evaluation.duplex_script import Scenario
 
 
 @click.command()
@@ -87,7 +90,7 @@ def duplex(
         elif own_voice is not None or noises is not None:
             report, title = _alone(config, own_voice, noises, snr, background, keep, told), ""
         else:
-            _conversations(config, plugins, text, limit, echo_db, clip, pictures, as_json, told)
+            _conversations(config, _scenarios(plugins, limit), None if text else echo_db, clip, pictures, as_json, told)
             return
     if as_json or not title:
         print_json(report)
@@ -143,24 +146,27 @@ def _alone(
     return alone.run(sessions, config, keep=keep, background=recorded, progress=told)
 
 
+def _scenarios(plugins: tuple[str, ...], limit: int | None) -> list[Scenario]:
+    from voice_needle.evaluation.duplex_script import load_all
+
+    scenarios = load_all(plugins)
+    return scenarios[:: max(1, len(scenarios) // limit)] if limit else scenarios
+
+
 def _conversations(
     config: Config,
-    plugins: tuple[str, ...],
-    text: bool,
-    limit: int | None,
-    echo_db: float,
+    scenarios: list[Scenario],
+    echo_db: float | None,
     clip: float,
     pictures: Path | None,
     as_json: bool,
     told: Told,
 ) -> None:
+    """echo_db: None for words straight into the conversation."""
     from voice_needle.evaluation import duplex_report
     from voice_needle.evaluation.duplex import Performance, run_all
-    from voice_needle.evaluation.duplex_script import load_all
     from voice_needle.evaluation.room import Acoustics
 
-    scenarios = load_all(plugins)
-    scenarios = scenarios[:: max(1, len(scenarios) // limit)] if limit else scenarios
     drawn: list[str] = []
     done = failed = 0
 
@@ -171,12 +177,12 @@ def _conversations(
             drawn.append(str(duplex_report.picture(show, pictures)))  # at once: a run that is cut off has its pictures
         told(f"{failed} failed; {show.scenario.plugin}: {show.scenario.name}", done, len(scenarios))
 
-    acoustics = Acoustics(echo_db=None if text else echo_db, clip=clip)
-    shows = run_all(scenarios, config, text=text, acoustics=acoustics, progress=each)
+    acoustics = Acoustics(echo_db=echo_db, clip=clip)
+    shows = run_all(scenarios, config, text=echo_db is None, acoustics=acoustics, progress=each)
     report = duplex_report.summary(shows)
     if pictures is not None:
         report["pictures"] = drawn
     if as_json:
         print_json(report)
         return
-    Console().print(duplex_report.table(report, "text" if text else f"audio, echo {echo_db:+.0f} dB"))
+    Console().print(duplex_report.table(report, "text" if echo_db is None else f"audio, echo {echo_db:+.0f} dB"))

@@ -7,10 +7,9 @@ from pathlib import Path
 import click
 
 from voice_needle import config as configuration
-from voice_needle.cli.common import config_options, json_option, print_json, print_table
+from voice_needle.cli.common import config_options, decide, json_option, print_json, print_table
 from voice_needle.clock import RealClock
 from voice_needle.errors import ConfigError
-from voice_needle.events import RouteContext, Transcript
 from voice_needle.tools import Confirm, Risk, Tool, Toolset
 from voice_needle.trace import decision_line
 
@@ -118,14 +117,12 @@ def confusable(toolset: Toolset, alike: float = 0.92) -> list[str]:
 @json_option
 def try_(text: str, router: str | None, config_file: Path | None, profile: str | None, as_json: bool) -> None:
     """Show what TEXT would do, with the words that support each argument. Nothing is executed."""
-    from voice_needle.assembly import make_router, open_registry
+    from voice_needle.assembly import open_registry
     from voice_needle.speak.phrasing import Phrasebook
 
     config = configuration.load(config_file, profile)
-    toolset, clock = open_registry(config).offered(), RealClock()
-    engine = make_router(config, router)
-    engine.prepare(toolset)
-    decision = engine.route(Transcript(text), toolset, RouteContext(now=clock.now(), room=config.route.room or None))
+    toolset = open_registry(config).offered()
+    decision = decide(text, toolset, config, router)
     if as_json:
         print_json(decision_line(decision))
         return
@@ -136,7 +133,7 @@ def try_(text: str, router: str | None, config_file: Path | None, profile: str |
         for name, value in call.arguments.items():
             click.echo(f'    {name} = {value!r}  from "{call.evidence.get(name, "")}"')
     if decision.question:
-        click.echo(f"  asks: {Phrasebook(clock).question(decision.question, toolset)}")
+        click.echo(f"  asks: {Phrasebook(RealClock()).question(decision.question, toolset)}")
 
 
 @tools.command()

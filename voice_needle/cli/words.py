@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from voice_needle import config as configuration
-from voice_needle.cli.common import config_options, json_option, print_json
+from voice_needle.cli.common import config_options, decide, json_option, print_json
 from voice_needle.clock import RealClock
 from voice_needle.errors import BadToolSchema
-from voice_needle.events import Call, RouteContext, ToolResult, Transcript
+from voice_needle.events import Call, ToolResult
 from voice_needle.settings_file import nearest
 from voice_needle.tools import Tool, Toolset
 from voice_needle.trace import decision_line, result_line, transcript_line
@@ -104,16 +103,11 @@ def route(
     text: str, tools_file: Path | None, router: str | None, config_file: Path | None, profile: str | None, as_json: bool
 ) -> None:
     """Print the decision for TEXT: which calls, and whether to act, confirm, ask or decline."""
-    from voice_needle.assembly import make_router, open_registry
+    from voice_needle.assembly import open_registry
 
     config = configuration.load(config_file, profile)
     tools = read_tools(tools_file) if tools_file else open_registry(config).offered()
-    engine = make_router(config, router)
-    engine.prepare(tools)
-    context = RouteContext(now=RealClock().now(), room=config.route.room or None)
-    started = time.perf_counter()
-    decision = engine.route(Transcript(text), tools, context)
-    decision = replace(decision, elapsed_ms=(time.perf_counter() - started) * 1000)
+    decision = decide(text, tools, config, router)
     if as_json:
         print_json(decision_line(decision))
         return
