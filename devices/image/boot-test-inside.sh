@@ -84,7 +84,9 @@ refused() { # refused NAME SENTENCE: the real unit says so, and no request to wr
 }
 update() { # does not come back: the machine restarts
     stick "$1" || { out "FAIL no $1 on the stick"; return; }
-    systemctl start voice-needle-update.service || out "FAIL $(journalctl -b -u voice-needle-update.service -o cat | tail -n 3 | tr '\n' ' ')"
+    systemctl start voice-needle-update.service # the restart may well end this very command with an error
+    journalctl -b -u voice-needle-update.service -o cat | grep -qx "slot [ab] is written; trying it" ||
+        out "FAIL $(journalctl -b -u voice-needle-update.service -o cat | tail -n 3 | tr '\n' ' ')"
     sleep 600
     out "FAIL it did not restart"
 }
