@@ -1,7 +1,7 @@
 """Whether the chosen engines fit a board's memory, told before they are loaded and not by the kernel's killer afterwards.
 
 The figures are peaks of resident memory in MB on a 64-bit system with Python 3.11; `voice-needle bench` measures the truth on
-a board. Seen there with Stitch, espeak-ng and all four bundled plugins: 277 with the small grammar, 354 with the full one.
+a board. Seen there with Stitch, espeak-ng and all four bundled plugins: 267 with the small grammar, 354 with the full one.
 """
 
 from __future__ import annotations

@@ -269,11 +269,16 @@ def load(file: Path | None = None, profile: str | None = None, *, remote: bool =
     for layer in layers:
         config = read_yaml(Config, layer, config)
     config = replace(config, profile=board.name)
-    afar = config.data_dir / REMOTE_DIR / "config.yaml"
-    if remote and config.fleet.remote and afar.is_file():
-        read = read_yaml(Config, afar, config)
-        config = replace(read, profile=config.profile, data_dir=config.data_dir, fleet=config.fleet)
-    return config
+    return with_remote(config, config.data_dir) if remote else config
+
+
+def with_remote(config: Config, data_dir: Path) -> Config:
+    """`config` with what came over the fleet's broker, which may not move data, board or fleet. Errors: ConfigError."""
+    afar = data_dir / REMOTE_DIR / "config.yaml"
+    if not (config.fleet.remote and afar.is_file()):
+        return config
+    read = read_yaml(Config, afar, config)
+    return replace(read, profile=config.profile, data_dir=config.data_dir, fleet=config.fleet)
 
 
 def _with_profile(config: Config, profile: Profile) -> Config:

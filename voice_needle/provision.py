@@ -27,6 +27,7 @@ from voice_needle.settings_file import option, read_yaml
 
 BOOT_FILES = ("boot/firmware/voice-needle.yaml", "boot/voice-needle.yaml")
 STAMP = "var/lib/voice-needle-setup/applied"
+STATE = "var/lib/voice-needle"  # of the service, which root has elsewhere
 DROP_INS = "run/systemd/system/voice-needle.service.d"
 
 
@@ -67,7 +68,8 @@ def main(root: Path = Path("/"), reload: Callable[[], None] | None = None) -> in
     except VoiceNeedleError as error:
         problems.append(f"{error}\nFix: {error.fix}")
     try:
-        problems += limit(configuration.load(_config_file(root)), root)
+        config = configuration.load(_config_file(root))
+        problems += limit(configuration.with_remote(config, root / STATE), root)
     except VoiceNeedleError as error:
         problems.append(f"{error}\nFix: {error.fix}")
     (reload or _reload)()

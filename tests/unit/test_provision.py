@@ -127,3 +127,16 @@ def test_the_machine_id_of_the_first_boot_is_kept(root: Path):
     before = line.read_text()
     provision.main(root, lambda: None)
     assert line.read_text() == before
+
+
+def test_what_came_over_the_fleets_broker_may_be_reached_after_a_boot(root: Path):
+    boot(root, "profile: pi4\nconfig: {fleet: {broker: 'mqtt://192.0.2.1', remote: true}}\n")
+    assert "192.0.2.9" not in drop_in(root, "60-network.conf")
+    afar = root / "var/lib/voice-needle/fleet/config.yaml"
+    afar.parent.mkdir(parents=True)
+    afar.write_text("plugins: {home: {broker: 'mqtt://192.0.2.9'}}\nfleet: {broker: 'mqtt://192.0.2.66'}\n")
+    assert provision.main(root, lambda: None) == 0
+    allowed = drop_in(root, "60-network.conf")
+    assert "192.0.2.9" in allowed and "192.0.2.1" in allowed and "192.0.2.66" not in allowed
+    afar.write_text("plgins: {}\n")  # which the assistant takes back by itself
+    assert provision.main(root, lambda: None) == 1
