@@ -10,7 +10,7 @@ import numpy as np
 
 from voice_needle.audio import FRAME_MS, Samples
 from voice_needle.config import Config
-from voice_needle.doctor import FAIL, OK, WARN, Check, Finding, Patient
+from voice_needle.doctor import FAIL, OK, WARN, Check, Finding, Patient, sound_devices
 
 ROOM_MS = 1_500.0
 Meter = Callable[[float], None]
@@ -27,6 +27,11 @@ def checks(meter: Meter = lambda level: None) -> dict[str, Check]:
     """What --sound adds: it plays a chirp of one second."""
 
     def listen(patient: Patient) -> Iterator[Finding]:
+        missing = [found for found in sound_devices(patient) if found.state == FAIL]
+        if missing:
+            names = " and ".join(found.check for found in missing)
+            yield Finding("sound", WARN, f"neither level, tone nor echo can be measured without the {names}", missing[0].fix)
+            return
         room, heard = asyncio.run(record(patient.config, meter))
         yield room_finding(room)
         if heard is not None:

@@ -23,9 +23,10 @@ from voice_needle.clock import ScriptedClock
 from voice_needle.config import Dispatch
 from voice_needle.dispatch.ledger import Ledger
 from voice_needle.doctor import CHECKS, FAIL, OK, WARN, Check, Finding, Patient, examine, spoken
-from voice_needle.doctor_sound import echo_findings, room_finding
+from voice_needle.doctor_sound import checks, echo_findings, room_finding
 from voice_needle.errors import NoMicrophone
 from voice_needle.listen.echo_test import chirp
+from voice_needle.sound_devices import SoundDevice
 
 
 def absent(words: list[str]) -> str:
@@ -194,6 +195,17 @@ def test_the_summary_for_the_ear():
     assert spoken([Finding("clock", OK, "")]) == "I am well. Everything that I need is there."
     text = spoken([Finding("clock", WARN, ""), Finding("microphone", FAIL, ""), Finding("speaker", FAIL, "")])
     assert text == "I found 2 problems: microphone, speaker, and 1 warning: clock."
+
+
+def test_without_a_microphone_nothing_is_played_and_that_is_said(patient: Patient, monkeypatch: pytest.MonkeyPatch):
+    def find(name: object, direction: str) -> SoundDevice:
+        if direction == "input":
+            raise NoMicrophone("there is no sound input device")
+        return SoundDevice(0, "speaker", 0, 2, 48_000, True)
+
+    monkeypatch.setattr("voice_needle.sound_devices.find_device", find)
+    (found,) = checks()["sound"](patient)
+    assert (found.state, found.fix) == (WARN, NoMicrophone.fix) and "without the microphone" in found.what
 
 
 def test_the_level_of_the_room():
