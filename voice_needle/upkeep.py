@@ -32,6 +32,9 @@ async def keep_fresh(
             await tooling.dispatcher.refresh()
             offered = tooling.registry.offered()
             if offered is not known and offered != known:
+                ahead = getattr(recogniser, "compile_ahead", None)
+                if ahead is not None:  # takes a minute on a small board: not in the thread that listens, nor watched
+                    await asyncio.to_thread(ahead, offered)
                 await workers.run("recogniser", recogniser.prepare, offered)
                 await workers.run("router", router.prepare, offered)
                 memory.give_back()

@@ -48,6 +48,35 @@ async def test_a_new_plugin_is_taught_to_both_models(tmp_path: Path):
     workers.close()
 
 
+class SlowStudent(Student):
+    """A recogniser that compiles: not while its thread could be listening, and not under the watchdog's eye."""
+
+    def __init__(self, workers: Workers) -> None:
+        super().__init__()
+        self.compiled: list[tuple[set[str], float, int]] = []
+        self._workers = workers
+
+    def compile_ahead(self, tools: Toolset) -> None:
+        self.compiled.append((set(tools), self._workers.stuck_s, len(self.taught)))
+
+
+async def test_new_words_are_compiled_before_the_recogniser_stops_listening(tmp_path: Path):
+    folder = tmp_path / "tools"
+    write_plugin(folder / "pantry", "pantry")
+    registry = Registry([folder], cache=tmp_path / "cache")
+    workers = Workers()
+    async with open_tooling(Config(data_dir=tmp_path / "data"), RealClock(), registry=registry) as tooling:
+        hears, decides = SlowStudent(workers), Student()
+        task = asyncio.ensure_future(keep_fresh(tooling, hears, decides, workers, every_s=0.01))  # type: ignore[arg-type]
+        write_plugin(folder / "cellar", "cellar")
+        await asyncio.wait_for(decides.learnt.wait(), 20)
+        assert hears.compiled[0] == (hears.taught[0], 0.0, 0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    workers.close()
+
+
 async def test_what_is_broken_is_said_at_the_start(tmp_path: Path):
     folder = tmp_path / "tools"
     write_plugin(folder / "pantry", "pantry")

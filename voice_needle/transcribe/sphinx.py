@@ -93,6 +93,11 @@ class SphinxRecogniser:
             raise
         self._decoder, self._folder = self._load(folder), folder
 
+    def compile_ahead(self, tools: Toolset) -> None:
+        """Compile new words while the old ones are listened for; from any thread. `prepare` then finds them on disk."""
+        if self._settings.cache is not None:
+            self._compiled(tools, self._settings.cache)
+
     def transcribe(self, utterance: Utterance) -> Transcript:
         """Errors: EngineFailed when `prepare` was not called or the decoder cannot go on."""
         return self.read(utterance.samples, reply=utterance.reply)

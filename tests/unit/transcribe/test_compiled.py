@@ -84,6 +84,19 @@ def test_a_compiler_that_dies_is_an_engine_that_failed(tmp_path: Path, monkeypat
         compiled.compiled(Toolset([HATCH]), tmp_path)
 
 
+def test_words_compiled_ahead_are_only_read_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recogniser = SphinxRecogniser(SphinxSettings(cache=tmp_path))
+    recogniser.prepare(Toolset([HATCH]))
+    recogniser.compile_ahead(Toolset([HATCH, PUMP]))
+    decoder = recogniser.begin("grammar")
+    assert not decoder.lookup_word("pump")
+    decoder.end_utt()
+    monkeypatch.setattr("sys.executable", "/bin/false")  # nothing can be compiled any more
+    recogniser.prepare(Toolset([HATCH, PUMP]))
+    assert recogniser.begin("grammar").lookup_word("pump")
+    recogniser.close()
+
+
 def test_words_that_cannot_be_learned_leave_the_old_ones(tmp_path: Path) -> None:
     recogniser = SphinxRecogniser(SphinxSettings(cache=tmp_path))
     recogniser.prepare(Toolset([HATCH]))
