@@ -1,29 +1,98 @@
-"""The whole assistant on real sound devices: what it says comes back into its microphone, and a person says stop over it."""
+"""The whole assistant on real sound devices: what it says comes back into its microphone, and a person speaks over it.
+
+Scripts of the simulated room are played here, too, through PulseAudio null sinks. Sound in real time needs a processor that
+comes when it is called: where that is allowed, the test asks for it; where the sound had gaps all the same, a second and a
+third performance are given before it is said that this machine is too busy.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
 import soundfile
+from pulse_daemon import Pulse
 from voices import speak
 
-from voice_needle.assembly import open_assistant, open_registry
+from voice_needle import assembly
+from voice_needle.assembly import make_voice, open_assistant, open_registry
+from voice_needle.audio import Samples
 from voice_needle.clock import RealClock
 from voice_needle.config import Config
-from voice_needle.events import AnswerEnded, BargedIn, Event
+from voice_needle.evaluation.duplex import Ears, ducked_after_ms, interruptions, stopped_after_ms
+from voice_needle.evaluation.duplex_live import STALL_MS, Live, LivePerformance, perform_live
+from voice_needle.evaluation.duplex_script import load_all
+from voice_needle.events import AnswerEnded, BargedIn, Ducked, Event, Resumed
+from voice_needle.listen.microphone import Microphone
+from voice_needle.speak.device import DeviceSink
 
 pytestmark = pytest.mark.audio
+T = TypeVar("T")
 
 STORY = (
     "Here is the news of the house. The washing machine has finished its programme, and the dryer will be ready soon. "
     "Yesterday the heating used eleven kilowatt hours, which is a little less than on the day before. "
     "There was one delivery at the front door in the afternoon, and nobody was at home to take it."
 )
+TRIES = 3
+LATENCY_MS = (
+    300.0  # of both devices: the embedded recogniser holds Python's lock for up to 0.2 s, and no sound moves meanwhile
+)
+
+
+@pytest.fixture(autouse=True)
+def real_time() -> Iterator[None]:
+    """This process, its audio threads and the players that it starts come first, where that is allowed."""
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(5))
+    except OSError:
+        yield
+        return
+    yield
+    os.sched_setscheduler(0, *before)
+
+
+@contextmanager
+def echo_path(pulse: Pulse) -> Iterator[None]:
+    """The loudspeaker stands in the room: what it plays is heard there. Made anew each time: what it once missed, it lags by."""
+    number = pulse.load("module-loopback", "source=loudspeaker.monitor", "sink=room", "latency_msec=1", "adjust_time=0")
+    try:
+        yield
+    finally:
+        pulse.control("unload-module", number, check=False)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    default = Config(data_dir=tmp_path_factory.mktemp("data"))
+    return replace(
+        default,
+        listen=replace(default.listen, device="room_microphone"),
+        speak=replace(default.speak, device="loudspeaker", engine="espeak", earcons=False),
+        transcribe=replace(default.transcribe, engine="sphinx"),
+        route=replace(default.route, router="templates"),
+    )
+
+
+class Lateness:
+    """Counts how often the assistant heard nothing for so long that what it did then says nothing."""
+
+    def __init__(self) -> None:
+        self._last_s, self.stalls = 0.0, 0
+
+    def frame(self) -> None:
+        now_s = time.monotonic()
+        self.stalls += bool(self._last_s and now_s - self._last_s > STALL_MS / 1000.0)
+        self._last_s = now_s
 
 
 async def until(done: Callable[[], bool], seconds: float, what: str) -> None:
@@ -34,39 +103,107 @@ async def until(done: Callable[[], bool], seconds: float, what: str) -> None:
     pytest.fail(f"{what} did not happen within {seconds:.0f} s")
 
 
-async def test_it_does_not_hear_itself_and_stops_when_told(pulse, tmp_path: Path) -> None:
-    pulse.load("module-loopback", "source=loudspeaker.monitor", "sink=room", "latency_msec=1", "adjust_time=0")
-    default = Config(data_dir=tmp_path)
-    config = replace(
-        default,
-        listen=replace(default.listen, device="room_microphone"),
-        speak=replace(default.speak, device="loudspeaker", engine="espeak", earcons=False),
-        transcribe=replace(default.transcribe, engine="sphinx"),
-        route=replace(default.route, router="templates"),
-    )
+async def without_gaps(pulse: Pulse, once: Callable[[], Awaitable[tuple[int, T]]]) -> T:
+    """A performance whose sound had no gaps, on a machine that did not stand still; of several, if need be."""
+    counts = []
+    for _ in range(TRIES):
+        with echo_path(pulse):
+            gaps, found = await once()
+        if not gaps:
+            return found
+        counts.append(gaps)
+    pytest.skip(f"this machine is too busy for sound in real time: {counts} gaps and stalls in {TRIES} performances")
+
+
+async def test_it_does_not_hear_itself_and_stops_when_told(
+    pulse: Pulse, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "make_source", lambda *_, **__: Microphone("room_microphone", latency_ms=LATENCY_MS))
+    monkeypatch.setattr(assembly, "make_sink", lambda *_: DeviceSink("loudspeaker", latency_ms=LATENCY_MS))
     said = np.concatenate([speak("stop", "slt"), np.zeros(1_600, np.int16)])
     soundfile.write(tmp_path / "stop.wav", said, 16_000)
-    events: list[Event] = []
-    async with open_assistant(config, RealClock(), open_registry(config, ["desk"]), emit=events.append) as assistant:
-        running = asyncio.ensure_future(assistant.run())
-        try:
-            await until(lambda: assistant.tested, 30, "the echo self-test")
-            assert assistant.duplex is not None
-            assert assistant.duplex.mode == "full", assistant.duplex
-            assert assistant.duplex.leak_db is not None and assistant.duplex.leak_db > -20.0
-            telling = asyncio.ensure_future(assistant.announce(STORY, tone=""))
-            await until(lambda: "programme" in assistant.speaker.so_far.said, 30, "the first sentence")
-            assert not [event for event in events if isinstance(event, BargedIn)]
-            process = pulse.play("room", tmp_path / "stop.wav")
-            await until(lambda: telling.done() or not assistant.speaker.speaking, 60, "the end of the story")
-            process.wait(5)
-            if dry := assistant.speaker.sink.underruns + assistant.source.overruns:
-                pytest.skip(f"this machine is too busy for sound in real time: {dry} gaps")
-            await until(telling.done, 5, "the end of the turn")
-            stopped = [event for event in events if isinstance(event, BargedIn)]
-            assert [event.kind for event in stopped] == ["stop"]
-            ended = [event for event in events if isinstance(event, AnswerEnded)][-1]
-            assert "washing machine" in ended.said and "nobody was at home" in ended.unsaid
-        finally:
-            running.cancel()
-            await asyncio.wait([running])
+
+    async def once() -> tuple[int, list[Event]]:
+        events: list[Event] = []
+        async with open_assistant(
+            config, RealClock(), open_registry(config, ["desk"]), emit=events.append
+        ) as assistant:
+            late = Lateness()
+            assistant.progress = late.frame
+            running = asyncio.ensure_future(assistant.run())
+            try:
+                await until(lambda: assistant.tested, 30, "the echo self-test")
+                assert assistant.duplex is not None
+                gaps = assistant.speaker.sink.underruns + assistant.source.overruns
+                if gaps:  # a chirp with holes says nothing of the room
+                    return gaps, events
+                assert assistant.duplex.mode == "full", assistant.duplex
+                assert assistant.duplex.leak_db is not None and assistant.duplex.leak_db > -20.0
+                telling = asyncio.ensure_future(assistant.announce(STORY, tone=""))
+                await until(lambda: "programme" in assistant.speaker.so_far.said, 30, "the first sentence")
+                early = [event for event in events if isinstance(event, BargedIn)]
+                process = pulse.play("room", tmp_path / "stop.wav")
+                await until(lambda: telling.done() or not assistant.speaker.speaking, 60, "the end of the story")
+                await asyncio.to_thread(process.wait, 5)
+                await until(telling.done, 5, "the end of the turn")
+                gaps = assistant.speaker.sink.underruns + assistant.source.overruns + late.stalls
+                assert gaps or not early, "it heard itself"
+                return gaps, events
+            finally:
+                running.cancel()
+                await asyncio.wait([running])
+
+    events = await without_gaps(pulse, once)
+    assert [event.kind for event in events if isinstance(event, BargedIn)] == ["stop"]
+    ended = [event for event in events if isinstance(event, AnswerEnded)][-1]
+    assert "washing machine" in ended.said and "nobody was at home" in ended.unsaid
+
+
+# --- scripts of the room, live ---
+
+
+@pytest.fixture(scope="module")
+def ears(config: Config) -> Ears:
+    return Ears.open("home", config, text=False)
+
+
+async def performed(pulse: Pulse, ears: Ears, name: str, kind: str, folder: Path) -> LivePerformance:
+    """A bundled script through the sound devices, without gaps."""
+    (script,) = [each for each in load_all(("home",)) if (each.name, each.kind) == (name, kind)]
+    count = 0
+
+    def play(sound: Samples) -> None:
+        nonlocal count
+        count += 1
+        soundfile.write(folder / f"{count}.wav", sound // 2, 16_000)
+        pulse.play("room", folder / f"{count}.wav")
+
+    async def once() -> tuple[int, LivePerformance]:
+        microphone = Microphone("room_microphone", latency_ms=LATENCY_MS)
+        speaker = DeviceSink("loudspeaker", latency_ms=LATENCY_MS)
+        live = Live(microphone, speaker, make_voice(ears.config), play)
+        show = await perform_live(ears, script, "slt", live)
+        return show.gaps + show.stalls, show
+
+    return await without_gaps(pulse, once)
+
+
+async def test_a_stop_over_our_voice(pulse: Pulse, ears: Ears, tmp_path: Path) -> None:
+    show = await performed(pulse, ears, "stop early", "stop", tmp_path)
+    assert show.mode == "full" and show.problems == []
+    (over,) = interruptions(show)
+    ducked, stopped = ducked_after_ms(show, over), stopped_after_ms(show, over)
+    assert ducked is not None and stopped is not None and ducked <= stopped
+    print(f"live: ducked after {ducked:.0f} ms, silent after {stopped:.0f} ms, echo {show.delay_ms} ms late")
+
+
+async def test_a_backchannel_over_our_voice(pulse: Pulse, ears: Ears, tmp_path: Path) -> None:
+    show = await performed(pulse, ears, "uh-huh", "backchannel", tmp_path)
+    assert show.problems == [] and not show.events_of(BargedIn)
+    assert show.events_of(Ducked) and show.events_of(Resumed)
+
+
+async def test_another_request_over_our_voice(pulse: Pulse, ears: Ears, tmp_path: Path) -> None:
+    show = await performed(pulse, ears, "another new request", "request", tmp_path)
+    assert show.problems == []
+    assert [event.kind for event in show.events_of(BargedIn)] == ["request"]

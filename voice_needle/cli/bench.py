@@ -17,13 +17,15 @@ from voice_needle.cli.common import config_options, json_option, print_json
 @click.command()
 @click.option("--router", "routers", is_flag=True, help="Only the routers: Stitch beside Needle v1's own graph.")
 @click.option("--dispatch", is_flag=True, help="Only the dispatcher: 50 calls a second.")
-@click.option("--seconds", type=float, default=60.0, show_default=True, help="How long --dispatch runs.")
+@click.option("--duplex", is_flag=True, help="Only listening while speaking: full duplex beside half duplex.")
+@click.option("--seconds", type=float, default=60.0, show_default=True, help="How long --dispatch and --duplex run.")
 @click.option("--quick", is_flag=True, help="Fewer sentences.")
 @config_options
 @json_option
 def bench(
     routers: bool,
     dispatch: bool,
+    duplex: bool,
     seconds: float,
     quick: bool,
     config_file: Path | None,
@@ -49,6 +51,10 @@ def bench(
             from voice_needle.dispatch.bench import bench_dispatch
 
             report["dispatch"] = asyncio.run(bench_dispatch(seconds, 50))
+        elif duplex:
+            from voice_needle.evaluation.bench_duplex import bench_duplex
+
+            report["duplex"] = bench_duplex(config, min(seconds, 30.0) if quick else seconds, 1 if quick else 3)
         else:
             from voice_needle.assembly import open_registry
 

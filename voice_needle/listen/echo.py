@@ -24,6 +24,9 @@ from voice_needle.listen.echo_saturation import Saturation
 _REALIGN_S = 0.05  # clocks may disagree by so much before sound is taken to be lost
 _MARGIN = 64  # samples of reference before the direct sound, so that the filter stays causal while the delay wanders
 _TAPS = 16  # of the interpolation between samples
+_IDLE = (
+    100  # frames without anything played, after which a canceller's memory holds none of it: there is nothing to cancel
+)
 _STILL = 0.04  # samples a second (2.5 ppm): slower drift is left to the filter
 
 
@@ -199,6 +202,7 @@ class EchoCanceller:
         self._slide = 0.0  # samples a frame by which the shift follows a drifting clock
         if delay is not None:
             self._aim(delay)
+        self._silent = 0  # frames in which nothing was played
         self.realigned = 0
         self._before = self._after = 1.0
 
@@ -241,7 +245,11 @@ class EchoCanceller:
         if self._position is None or abs(at - self._position) > _REALIGN_S * SAMPLE_RATE_HZ:
             self._position = at
         now, self._position = self._position, self._position + FRAME_SAMPLES
-        if self._finder.feed(frame, self._played.read(now, FRAME_SAMPLES)):
+        playing = self._played.read(now, FRAME_SAMPLES)
+        self._silent = 0 if playing.any() else self._silent + 1
+        if self._silent > _IDLE + max(0.0, self._shift) / FRAME_SAMPLES:
+            return Cleaned(frame, self._gate.feed(frame, playing))
+        if self._finder.feed(frame, playing):
             self._follow(now)
         if self._slide:
             reference = self._played.read_between(now - self._shift, 1.0 - self._slide / FRAME_SAMPLES, FRAME_SAMPLES)

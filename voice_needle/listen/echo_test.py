@@ -63,6 +63,8 @@ def judge(heard: Samples, noise: Samples, *, reference: bool = True, canceller: 
 
     reference: what is played can be had; canceller: there is one. A microphone that gave nothing has `heard` empty.
     """
+    if not reference and not len(heard):
+        return Verdict("stop-word", "what the speaker plays is not known, so its echo cannot be told from a voice")
     if len(heard) < to_samples(CHIRP_MS):
         return Verdict("off", "the microphone gives no sound while the speaker plays")
     delay, leak_db, distortion_db, sure = measure(heard)

@@ -170,3 +170,62 @@ def test_the_self_test_picks_the_mode():
 
 def test_noise_is_not_taken_for_distortion():
     assert self_test(Acoustics(echo_db=-20.0, noise_dbfs=-50.0)).mode == "full"
+
+
+# --- bad conditions: each ends in a mode that is told ---
+
+
+def test_without_a_reference_a_loud_echo_leaves_only_stop_words():
+    verdict = self_test(Acoustics(echo_db=12.0), reference=False)
+    assert (verdict.mode, verdict.degraded) == ("stop-word", True)
+    assert "what the speaker plays is not known" in verdict.why and "only stop and cancel count" in verdict.spoken
+    unknown = echo_test.judge(
+        np.zeros(0, np.int16), np.zeros(0, np.int16), reference=False
+    )  # not even when it was played
+    assert unknown.mode == "stop-word" and "not known" in unknown.why
+
+
+def test_a_reference_that_stops_coming_is_taken_for_a_user_not_for_silence():
+    """The tap is gone in the middle of an answer: what is heard then must not pass for silence."""
+    played = Played(Acoustics(), seconds=8.0)
+    tap = played.echo.tap
+    played.echo.tap = lambda block, time_s: tap(block, time_s) if time_s < 5.0 else None  # type: ignore[method-assign]
+    played.run()
+    assert np.mean(played.person[400:490]) < 0.1
+    assert np.mean(played.person[600:]) > 0.9
+
+
+def test_nothing_is_spent_on_cancelling_where_nothing_is_played(monkeypatch: pytest.MonkeyPatch):
+    canceller = SpeexEcho()
+    calls: list[int] = []
+    cancel = canceller.cancel
+    monkeypatch.setattr(canceller, "cancel", lambda *sound: calls.append(1) or cancel(*sound))
+    played = Played(Acoustics(), EchoCanceller(canceller), seconds=12.0)
+    played.voice[4 * SAMPLE_RATE_HZ : 8 * SAMPLE_RATE_HZ] = 0
+    played.run()
+    assert len(calls) < 1_000  # of 1,200 frames: the second and third second of silence cost nothing
+    assert played.removed_db(9.0) > 20.0  # and what was learnt is not forgotten over it
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 44_100, 48_000])
+def test_a_microphone_at_another_rate_than_the_speaker_is_cancelled_as_well(rate_hz: int):
+    from voice_needle.listen.resample import Framer, Resampler
+
+    played = Played(Acoustics(), seconds=10.0)
+    import soxr
+
+    heard = []
+    for number in range(len(played.voice) // BLOCK_SAMPLES):
+        played.room.play(played.voice[number * BLOCK_SAMPLES :][:BLOCK_SAMPLES])
+        heard += [played.room.frame(), played.room.frame()]
+    at_rate = soxr.resample(np.concatenate(heard), SAMPLE_RATE_HZ, rate_hz)
+    resampler, framer, frames = Resampler(rate_hz), Framer(), []
+    for at in range(0, len(at_rate), rate_hz // 50):
+        frames += framer.feed(resampler.feed(at_rate[at : at + rate_hz // 50].reshape(-1, 1)))
+    for number, frame in enumerate(frames):
+        if number % 2 == 0:
+            block = played.voice[number * FRAME_SAMPLES :][:BLOCK_SAMPLES]
+            played.echo.tap(block, number * 0.01)
+        played.clean.append(played.echo.process(frame, number * 0.01).samples)
+    played.heard = frames
+    assert played.removed_db(6.0) > 20.0
