@@ -120,7 +120,8 @@ class _Builder:
         reply: Node = dialogue
         if self._values:
             self._rules["value"] = choice(self._values)
-            named = sequence([self._parse("[(the|a|an)]"), self._named_value()])
+            article = Choice((self._parse("the"), NOTHING, self._parse("(a|an)")), (0.6, 0.3, 0.1))
+            named = sequence([article, self._named_value()])
             amended = Choice((named, Ref("command")), (0.6, 0.4)) if commands else named
             ways.append((sequence([self._parse(CORRECTION), amended]), 0.03))
             reply = Choice((dialogue, self._amendment(named)), (0.55, 0.45))
