@@ -9,9 +9,8 @@ import io
 import random
 from collections.abc import Iterable, Sequence
 
-from voice_needle.transcribe.grammar import FRAME, Grammar
+from voice_needle.transcribe.grammar import Grammar
 from voice_needle.transcribe.patterns import draw
-from voice_needle.transcribe.stumbles import SHARE, stumbling
 
 SENTENCES = 12_000
 SEED = 20  # the same grammar gives the same model
@@ -20,9 +19,7 @@ SEED = 20  # the same grammar gives the same model
 def draw_sentences(grammar: Grammar, count: int = SENTENCES, seed: int = SEED) -> list[tuple[str, ...]]:
     """Random sentences of the grammar."""
     rng = random.Random(seed)
-    slots = frozenset(grammar.rules) - FRAME
-    drawn = [draw(grammar.top, grammar.rules, rng) for _ in range(count)]
-    drawn += [stumbling(grammar.top, grammar.rules, slots, rng) for _ in range(round(count * SHARE))]
+    drawn = (draw(grammar.top, grammar.rules, rng) for _ in range(count))
     return [words for words in drawn if words]
 
 

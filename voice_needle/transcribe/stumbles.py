@@ -1,18 +1,17 @@
-"""People stumble: ways back into a word network, and the same in sentences to learn a language model from.
+"""People stumble: ways back into a word network, for who breaks off, repeats or corrects.
 
 A speaker breaks off and begins again, says a word twice, or says another value than was meant and puts it right: "close the, turn
 on the hall light", "thirty, no, forty percent" (reparandum, editing term, repair: E. Shriberg, "Preliminaries to a Theory of
 Speech Disfluencies", 1994). Laid out as patterns these would multiply every sentence with every other; as arcs they cost one or
-two a state. The network then takes in sentences that mix two requests; the router decides whether they mean anything.
+two a state. The network then takes in sentences that mix two requests; the router decides whether they mean anything. The language
+model learns nothing of this: it reads across a stumble by backing off, and learnt from stumbles it reads plain commands worse.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from voice_needle.transcribe.automaton import Automaton
-from voice_needle.transcribe.patterns import Node, draw
 
 EDITING_TERMS: Mapping[str, float] = {
     "no": 0.25,
@@ -36,33 +35,10 @@ FALSE_START = 2  # words after which a beginning may break off
 EDIT, RESTART, AGAIN = 0.01, 0.005, 0.01
 """Chances: of an editing term after any word; of a beginning that breaks off; of a value or small word said twice."""
 
-SHARE = 0.15  # of the sentences that a language model is learnt from
-
 
 def words() -> frozenset[str]:
     """Every word of an editing term."""
     return frozenset(word for term in EDITING_TERMS for word in term.split())
-
-
-def stumbling(top: Node, rules: Mapping[str, Node], slots: frozenset[str], rng: random.Random) -> tuple[str, ...]:
-    """One sentence of the patterns, said by somebody who stumbles. slots: rules whose value may be put right."""
-    symbols = draw(top, rules, rng, slots)
-    said = [draw(rules[word[1:-1]], rules, rng) if word[:1] == "<" else (word,) for word in symbols]
-    places = [at for at, word in enumerate(symbols) if word[:1] == "<"]
-    kind = rng.random()
-    term = tuple(rng.choices(list(EDITING_TERMS), list(EDITING_TERMS.values()))[0].split())
-    if places and kind < 0.5:  # another value: at once, or after the rest of the phrase
-        at = rng.choice(places)
-        stop = rng.randint(at + 1, min(len(said), at + 3))
-        again = at - 1 if at and symbols[at - 1] == "the" else at
-        other = (draw(rules[symbols[at][1:-1]], rules, rng), *said[at + 1 :])
-        return (*_flat(said[:stop]), *term, *(("the",) if again < at else ()), *_flat(other))
-    if kind < 0.75 and len(said) > 1:  # another beginning
-        begun = _flat([draw(top, rules, rng)])[: rng.randint(1, FALSE_START)]
-        return (*begun, *(term if rng.random() < 0.5 else ()), *_flat(said))
-    length = rng.randint(1, min(2, len(said)))
-    at = rng.randrange(len(said) - length + 1)
-    return _flat([*said[: at + length], *said[at:]])
 
 
 def ways_back(frame: Automaton, states: int) -> tuple[list[tuple[int, int, float, str]], int]:
@@ -103,7 +79,3 @@ def _depths(frame: Automaton) -> list[int]:
                 depths[after] = depths[state] + 1
                 todo.append(after)
     return depths
-
-
-def _flat(parts: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    return tuple(word for part in parts for word in part)

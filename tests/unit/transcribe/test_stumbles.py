@@ -1,8 +1,7 @@
-"""What somebody says who breaks off, repeats and corrects, is in the network, and in what the language model learns from."""
+"""What somebody says who breaks off, repeats and corrects, is in the network."""
 
 from __future__ import annotations
 
-import itertools
 import random
 
 import pytest
@@ -12,7 +11,6 @@ from voice_needle.tools import Toolset
 from voice_needle.transcribe.grammar import FRAME, Grammar, build_grammar
 from voice_needle.transcribe.network import Network, build_network
 from voice_needle.transcribe.patterns import draw
-from voice_needle.transcribe.stumbles import EDITING_TERMS, stumbling
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +52,6 @@ def test_what_means_nothing_still_cannot(network: Network, said: str) -> None:
 def test_every_plain_sentence_stays(grammar: Grammar, network: Network) -> None:
     rng = random.Random(7)
     assert all(network.accepts(draw(grammar.top, grammar.rules, rng)) for _ in range(200))
-
-
-def test_the_language_model_learns_from_stumbles_of_every_kind(grammar: Grammar) -> None:
-    rng = random.Random(3)
-    slots = frozenset(grammar.rules) - FRAME
-    drawn = [stumbling(grammar.top, grammar.rules, slots, rng) for _ in range(300)]
-    assert all(drawn)
-    texts = [" ".join(words) for words in drawn]
-    assert sum(any(f" {term} " in f" {text} " for term in EDITING_TERMS) for text in texts) > 100
-    assert any(first == second for words in drawn for first, second in itertools.pairwise(words))
 
 
 def test_a_reply_is_a_value_a_correction_or_a_word_to_the_conversation(grammar: Grammar) -> None:
