@@ -14,6 +14,7 @@ from voice_needle.audio import SAMPLE_RATE_HZ, Samples, to_ms, to_samples
 
 CHIRP_MS = 1_000.0
 LISTEN_MS = 800.0  # after the chirp: the longest delay and the room's reverberation
+SLOWEST_MS = 2_500.0  # until the chirp has begun to play, and its sound has come back through the devices
 LOW_HZ, HIGH_HZ = 150.0, 6_500.0
 LEVEL = 4_000.0  # LSB of amplitude: about as loud as speech
 LONGEST_DELAY_MS = 450.0
