@@ -120,31 +120,6 @@ def test_a_new_utterance_ends_the_stream_before(barista: SphinxRecogniser) -> No
         old.partial()
 
 
-def test_what_was_heard_along_and_confirmed_is_not_searched_for_again(
-    barista: SphinxRecogniser, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sound = speak(ORDERS[0])
-    plain = barista.transcribe(utterance(sound))
-    searched: list[str] = []
-    decode = barista.decode
-
-    def spy(search: str, samples: Samples) -> object:
-        searched.append(search)
-        return decode(search, samples)
-
-    monkeypatch.setattr(barista, "decode", spy)
-    stream = barista.stream()
-    for at in range(0, len(sound), 1600):
-        stream.feed(sound[at : at + 1600])
-    assert stream.partial().text == plain.text
-    assert barista.transcribe(utterance(sound)).text == plain.text
-    assert "trigram" in searched and "grammar" not in searched
-    searched.clear()
-    barista.stream().feed(sound[:1600])  # only a part of it
-    assert barista.transcribe(utterance(sound)).text == plain.text
-    assert "grammar" in searched
-
-
 def test_replies_are_listened_for_where_one_is_likely(
     barista: SphinxRecogniser, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,6 @@ SCORE_SCALE = 1000.0  # hyp.score is the exponential of a scaled log-likelihood;
 SHORTEST = SAMPLE_RATE_HZ // 20
 GRAMMAR, REPLIES, TRIGRAM, PHONES = "grammar", "replies", "trigram", "phones"
 SMALL_WORD_BEAM = 1e-30  # where memory is short: each end of a word that is kept costs 64 bytes until the utterance ends
-SURE = 0.95  # where both readings agree: no third is asked for
 WEIGHTS = (8.7, 6.6, 0.3)
 """Of confidence.features: the direction from synthetic speech and the benchmark's `tune` half, scale and offset from that half."""
 
@@ -108,18 +107,17 @@ class SphinxRecogniser:
 
         reply: it may be an answer, a correction or a stop: these are listened for in a small grammar of their own, too.
         """
-        streamed = self._streamed(len(samples))
+        self._abandon()
         if loudest_dbfs(samples) < self._settings.quiet_dbfs:
             return Transcript("", confidence=0.0, engine=self.name, refused="silence")
         sound = self._with_floor(samples)
+        grammar, words = self.decode(GRAMMAR, sound)
         trigram, free_words = self.decode(TRIGRAM, sound)
-        agreed = streamed is not None and streamed[0].words and streamed[0].words == trigram.words
-        grammar, words = streamed if streamed is not None and agreed else self.decode(GRAMMAR, sound)
         if not grammar.words and not trigram.words:
             return Transcript("", confidence=0.0, engine=self.name, refused="silence")
         phones, _ = self.decode(PHONES, sound)
         confidence = logistic(features(grammar, trigram, phones.score), WEIGHTS)
-        if reply and self._settings.full and not (agreed and confidence >= SURE):
+        if reply and self._settings.full:
             short, short_words = self.decode(REPLIES, sound)
             best = max((trigram, grammar), key=lambda other: agreement(short.words, other.words))
             sure = logistic(features(short, best, phones.score), WEIGHTS) if short.words else 0.0
@@ -247,14 +245,6 @@ class SphinxRecogniser:
             refused="" if confidence >= self._settings.accept else "out of domain",
         )
 
-    def _streamed(self, samples: int) -> tuple[Reading, tuple[Word, ...]] | None:
-        """What the grammar heard along, where that was all of the utterance: it need not be searched for again.
-
-        Only the trigram model's saying the same makes it count, since it was heard with the means of the utterance before.
-        """
-        stream, self._open = self._open, None
-        return stream.settle(samples) if stream is not None else None
-
     def _abandon(self) -> None:
         if self._open is not None:
             self._open.abandon()
@@ -299,13 +289,6 @@ class SphinxStream:
         self.abandon()
         empty = np.zeros(0, np.int16)
         return self._recogniser.read(np.concatenate(self._heard) if self._heard else empty)
-
-    def settle(self, samples: int) -> tuple[Reading, tuple[Word, ...]] | None:
-        """End; the words as far as they make a whole sentence. None where not exactly so many samples were heard."""
-        if self._decoder is None:
-            return None
-        self.abandon()
-        return self._recogniser.result() if sum(map(len, self._heard)) == samples else None
 
     def abandon(self) -> None:
         """End without a result. Safe to call twice."""

@@ -4,7 +4,7 @@ A speaker breaks off and begins again, says a word twice, or says another value 
 on the hall light", "thirty, no, forty percent" (reparandum, editing term, repair: E. Shriberg, "Preliminaries to a Theory of
 Speech Disfluencies", 1994). Laid out as patterns these would multiply every sentence with every other; as arcs they cost one or
 two a state. The network then takes in sentences that mix two requests; the router decides whether they mean anything. The language
-model learns nothing of this: it reads across a stumble by backing off, and learnt from stumbles it reads plain commands worse.
+model learns nothing of this: it reads across a stumble by backing off.
 """
 
 from __future__ import annotations
