@@ -12,19 +12,20 @@ rm -rf "$work"
 mkdir -p "$work"
 say() { echo "$(date +%T) $*" >&2; }
 
-# Three voices; questions that need an answer, a correction, and speech that is none of our business. No answer depends on the clock.
+# Three voices; questions that need an answer, a correction, and speech that is none of our business. Timers are of hours: an emulated
+# processor is slow enough for shorter ones to ring meanwhile.
 number=10
 while read -r voice sentence; do
     flite -voice "$voice" -t "$sentence" -o "$work/said.wav"
     sox -R "$work/said.wav" -r 16000 -c 1 "$work/part-$number.wav" pad 0.3 7
     number=$((number + 1))
 done <<'SAID'
-slt set a timer for ten minutes
+slt set a timer for ten hours
 slt set a timer
-slt twenty five minutes
-rms cancel the ten minute timer
+slt five hours
+rms cancel the ten hour timer
 rms set a timer for two hours and fifteen minutes
-awb set a timer for one minute no two minutes
+awb set a timer for three hours no four hours
 slt the committee will publish its findings next year
 awb cancel all timers
 SAID
