@@ -19,7 +19,7 @@ from pathlib import Path
 
 from voice_needle.clock import Clock
 from voice_needle.dispatch.sqlite_file import move_aside, translated
-from voice_needle.errors import LedgerCorrupt
+from voice_needle.errors import AudioError, LedgerCorrupt
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +168,10 @@ class TimerStore:
             try:
                 await ring(what)
                 break
+            except AudioError as error:  # nobody could hear it: it rings when the speaker is back, however late
+                self._in_hand[what.number] -= 1
+                log.warning("timer %d (%s) waits to ring: %s", what.number, what.label, error)
+                await self._clock.sleep(_RECHECK_S)
             except Exception:
                 log.exception("timer %d (%s) could not ring", what.number, what.label)
                 await self._clock.sleep(_RECHECK_S)

@@ -11,6 +11,7 @@ from dispatch_desk import START, until
 
 from voice_needle.clock import RealClock, ScriptedClock, settle
 from voice_needle.dispatch.timers import Ring, TimerStore
+from voice_needle.errors import DeviceLost
 
 
 class Kitchen:
@@ -147,3 +148,25 @@ async def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
     store = TimerStore(tmp_path / "timers", ScriptedClock(START))
     assert store.moved_aside is not None and store.moved_aside.exists() and store.pending() == []
     store.close()
+
+
+async def test_without_a_speaker_a_timer_rings_when_it_is_back(tmp_path: Path):
+    clock = ScriptedClock(START)
+    timers = TimerStore(tmp_path / "timers.db", clock)
+    timers.add(clock.now() + timedelta(minutes=1), "egg")
+    rang: list[Ring] = []
+    plugged = False
+
+    async def ring(what: Ring) -> None:
+        if not plugged:
+            raise DeviceLost("the speaker was unplugged")
+        rang.append(what)
+
+    task = asyncio.ensure_future(timers.run(ring))
+    await clock.advance(60 + 300)
+    assert rang == [] and [each[2] for each in timers.pending()] == ["egg"]
+    plugged = True
+    await clock.advance(10)
+    assert [each.label for each in rang] == ["egg"] and timers.pending() == []
+    task.cancel()
+    timers.close()
