@@ -111,8 +111,11 @@ async def open_tooling(
         timers.close()
 
 
-def make_router(config: Config, name: str | None = None) -> Router:
-    """The configured router, or the one called `name`. Errors: ConfigError, ModelMissing, EngineMissing."""
+def make_router(config: Config, name: str | None = None, *, guarded: bool = True) -> Router:
+    """The configured router, or the one called `name`. guarded: see route.get_router.
+
+    Errors: ConfigError, ModelMissing, EngineMissing.
+    """
     from voice_needle.route import get_router
 
     settings, chosen, endpoint = config.route, name or config.route.router, None
@@ -125,7 +128,7 @@ def make_router(config: Config, name: str | None = None) -> Router:
         options = {"threads": settings.threads, "cache": config.data_dir / "cache"}
     elif chosen == "needle":
         options = {"threads": settings.threads, "checkpoint": settings.needle_checkpoint}
-    return get_router(chosen, escalate=endpoint, **options)
+    return get_router(chosen, escalate=endpoint, guarded=guarded, **options)
 
 
 def make_recogniser(config: Config, name: str | None = None) -> Recogniser:

@@ -31,6 +31,7 @@ def evaluate() -> None:
     "--router", "name", metavar="NAME", default="auto", show_default=True, help="templates, stitch, needle, bm25, ..."
 )
 @click.option("--baselines", is_flag=True, help="Run always-decline and BM25 beside it (a table; with --json a list).")
+@click.option("--unguarded", is_flag=True, help="Run the same router without its guards beside it: what they are worth.")
 @click.option("--limit", type=int, help="Only the first LIMIT lines of each file.")
 @config_options
 @json_option
@@ -38,6 +39,7 @@ def router(
     files: tuple[Path, ...],
     name: str,
     baselines: bool,
+    unguarded: bool,
     limit: int | None,
     config_file: Path | None,
     profile: str | None,
@@ -52,8 +54,11 @@ def router(
     config = replace(config, route=replace(config.route, threads=1))
     names = (name, *(each for each in BASELINES if baselines and each != name))
     reports = [score(files, make_router(config, each), name=each, limit=limit) for each in names]
+    if unguarded:
+        bare = make_router(config, name, guarded=False)
+        reports.insert(1, score(files, bare, name=f"{name} without guards", limit=limit))
     if as_json:
-        print_json(reports if baselines else reports[0])
+        print_json(reports if len(reports) > 1 else reports[0])
         return
     for file in [None] if len(files) == 1 else [None, *map(label, files)]:
         Console().print(table(reports, file))

@@ -47,11 +47,11 @@ def evaluate(
     with _progress(progress) as bars:
         for given in files:
             path = Path(given)
-            rows = list(_rows(path, limit))
-            if not rows:
+            read = list(rows(path, limit))
+            if not read:
                 raise ConfigError(f"{path} has no lines.", fix="give a file with one JSON object a line")
             lines = []
-            for number, row in bars.track(rows, description=f"{name or router.name} {label(path)}"):
+            for number, row in bars.track(read, description=f"{name or router.name} {label(path)}"):
                 lines.append(_score(row, router, f"{path}:{number}"))
             results[label(path)] = summarise(lines)
             everything += lines
@@ -106,7 +106,7 @@ def _open(path: Path) -> IO[str]:
     return lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8")
 
 
-def _rows(path: Path, limit: int | None) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def rows(path: Path, limit: int | None = None) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """(line number, object) of each line that is not blank."""
     number = 0
     try:

@@ -127,13 +127,13 @@ class Endpointer:
         """Forget the running utterance and the pre-roll, as after a wake word. The position goes on."""
         self._clear()
 
-    def feed(self, frame: Samples, probability: float, doubtful: float | None = None) -> list[Found]:
-        """The next (160,) frame; what follows from it, in order. doubtful: the probability that it is speech, be it our own."""
+    def feed(self, frame: Samples, probability: float, doubtful: float = 0.0) -> list[Found]:
+        """The next (160,) frame; what follows from it, in order. doubtful: the same while our own voice plays, be it ours."""
         speech = probability >= self.threshold
         self._position += 1
         if self._frames:
             return self._running(frame, speech)
-        return self._idle(frame, speech, probability if doubtful is None else doubtful)
+        return self._idle(frame, speech, doubtful)
 
     def end_now(self) -> list[Found]:
         """End the running utterance at once: the button was released, or the source ended."""

@@ -113,7 +113,7 @@ def _calendar_day(words: list[str], said: list[str], today: date) -> list[date] 
             return written
     months = [(i, _MONTHS[w]) for i, w in enumerate(words) if w in _MONTHS]
     if not months:
-        day = read_ordinal(words) if "the" in said or words[0][0].isdigit() else None
+        day = read_ordinal(words) if "the" in said or words[0][0].isdecimal() else None
         return _coming_day(day[0], today) if day and day[1] == len(words) else None
     at, month = months[0]
     before, after = words[:at], words[at + 1 :]

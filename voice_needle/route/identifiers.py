@@ -61,7 +61,7 @@ def _spell(words: list[str]) -> str | None:
             continue
         piece = _number(words, at)
         if piece is None:
-            letter = _letter(word) or (word.upper() if any(c.isdigit() for c in word) and word.isalnum() else None)
+            letter = _letter(word) or (word.upper() if any(c.isdecimal() for c in word) and word.isalnum() else None)
             if letter is None:
                 return None
             piece = letter, at + 1
@@ -83,7 +83,7 @@ def _number(words: list[str], at: int) -> tuple[str, int] | None:
         before = words[at - 1] if at else ""
         beside = spoken_digits([following]) or spoken_digits([before]) or _letter(before)
         return ("0" if beside or words[at] == "oh" else "O"), at + 1
-    if words[at].isdigit():
+    if words[at].isdecimal():
         return words[at], at + 1
     if words[at] in ("a", "an", "half", "quarter", "third", "point", "minus", "negative", "dozen"):
         return None

@@ -56,7 +56,7 @@ def tokenize(text: str) -> list[str]:
         word = match.group()
         if word == "-":
             before = text[match.start() - 1 : match.start()]
-            if text[match.end() : match.end() + 1].isdigit() and (not before or before.isspace()):
+            if text[match.end() : match.end() + 1].isdecimal() and (not before or before.isspace()):
                 words.append("minus")
             continue
         if word in "/_@":
@@ -75,7 +75,7 @@ def _join_initials(words: list[str]) -> list[str]:
             word == "m"
             and joined
             and joined[-1] in ("a", "p")
-            and (i < 2 or len(words[i - 2]) > 1 or words[i - 2].isdigit())
+            and (i < 2 or len(words[i - 2]) > 1 or words[i - 2].isdecimal())
         ):
             joined[-1] += "m"
         else:
@@ -85,7 +85,7 @@ def _join_initials(words: list[str]) -> list[str]:
 
 def is_number_word(word: str) -> bool:
     """Whether a number may start with, or hold, this word."""
-    return word in _NUMBER_WORDS or word[0].isdigit() or (word[0] == "." and len(word) > 1)
+    return word in _NUMBER_WORDS or word[0].isdecimal() or (word[0] == "." and len(word) > 1)
 
 
 def read_number(words: Sequence[str], at: int = 0) -> tuple[Number, int] | None:
@@ -185,7 +185,7 @@ def _decimals(words: Sequence[str], value: Number, at: int) -> tuple[Number, int
             digits += "0"
         elif word in _UNITS and _UNITS[word] < 10:
             digits += str(_UNITS[word])
-        elif not digits and word.isdigit():
+        elif not digits and word.isdecimal():
             digits, end = word, end + 1
             break
         elif not digits and word in _UNITS | _TENS:  # "point fifteen", "point twenty five"
@@ -213,7 +213,7 @@ def _fraction(words: Sequence[str], at: int) -> tuple[Number, int] | None:
         return None
     if words[at] in ("a", "an", "one"):
         return 1 / _FRACTIONS[words[at + 1]], at + 2
-    count = _UNITS.get(words[at], int(words[at]) if words[at].isdigit() else 0)
+    count = _UNITS.get(words[at], int(words[at]) if words[at].isdecimal() else 0)
     plural = words[at + 1].endswith("s")
     if plural and 2 <= count < 20:
         return tidy(count / _FRACTIONS[words[at + 1]]), at + 2
@@ -247,7 +247,7 @@ def read_ordinal(words: Sequence[str], at: int = 0) -> tuple[int, int] | None:
     if at >= len(words):
         return None
     word = words[at]
-    if len(word) > 2 and word[:-2].isdigit() and word[-2:] in ("st", "nd", "rd", "th"):
+    if len(word) > 2 and word[:-2].isdecimal() and word[-2:] in ("st", "nd", "rd", "th"):
         return int(word[:-2]), at + 1
     if word in _ORDINALS:
         return _ORDINALS[word], at + 1
@@ -267,7 +267,7 @@ def spoken_digits(words: Sequence[str]) -> str | None:
             digit = "0"
         elif word in _UNITS and _UNITS[word] < 10:
             digit = str(_UNITS[word])
-        elif word.isdigit() and len(word) == 1:
+        elif word.isdecimal() and len(word) == 1:
             digit = word
         else:
             return None

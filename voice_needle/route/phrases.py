@@ -190,7 +190,7 @@ def without_fillers(words: Sequence[str]) -> Words:
     """`words` less "um" and its kin, and less a word said twice in a row ("the the")."""
     kept: list[str] = []
     for word in words:
-        if word in FILLERS or (kept and kept[-1] == word and not word[0].isdigit() and word in _STUTTERED):
+        if word in FILLERS or (kept and kept[-1] == word and not word[0].isdecimal() and word in _STUTTERED):
             continue
         kept.append(word)
     return tuple(kept)

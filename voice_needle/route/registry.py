@@ -28,12 +28,12 @@ DEFAULT = "auto"
 
 
 def get_router(
-    name: str = DEFAULT, *, thresholds: Thresholds | None = None, escalate: Any = None, **model_options: Any
+    name: str = DEFAULT, *, thresholds: Thresholds | None = None, escalate: Any = None, guarded: bool = True, **model_options: Any
 ) -> Router:
     """The router called `name`, guarded and gated.
 
     thresholds: of the gate; the model's own (its attribute `thresholds`) where none are given. escalate: an
-    escalate.Endpoint, or None. model_options: passed to the model's constructor.
+    escalate.Endpoint, or None. guarded: False only to measure what the guards are worth. model_options: passed to the model's constructor.
     Errors: ConfigError for an unknown name, EngineMissing or ModelMissing where a model's parts are not installed.
     """
     if name == "always-decline":
@@ -41,7 +41,7 @@ def get_router(
     if name == "bm25":
         from voice_needle.route.bm25 import Bm25Router
 
-        return Cascade(name, [Bm25Router(**model_options)], thresholds=thresholds)
+        return Cascade(name, [Bm25Router(**model_options)], thresholds=thresholds, guarded=guarded)
     last_resort = _last_resort(escalate) if escalate is not None else None
     engines: list[Router] = [TemplateRouter()]
     if name in MODELS:
@@ -55,7 +55,7 @@ def get_router(
             f"There is no router called {name!r}.", fix=f"use --router {near[0] if near else '|'.join(ROUTERS)}"
         )
     own = thresholds or getattr(engines[-1], "thresholds", None)
-    return Cascade(name, engines, thresholds=own, last_resort=last_resort)
+    return Cascade(name, engines, thresholds=own, last_resort=last_resort, guarded=guarded)
 
 
 def _model(name: str, options: dict[str, Any]) -> Router:

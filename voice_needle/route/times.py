@@ -255,7 +255,7 @@ def iso_duration(seconds: Number) -> str:
 def read_datetime(words: Sequence[str], now: datetime, part: str = "") -> Reading:
     """YYYY-MM-DDTHH:MM in the device's own zone, of a day and a time, a time alone (its next occurrence), or "in two hours"."""
     local = now.replace(tzinfo=None)
-    if len(words) == 1 and "t" in words[0] and words[0][0].isdigit():
+    if len(words) == 1 and "t" in words[0] and words[0][0].isdecimal():
         try:
             return Reading((_stamp(datetime.fromisoformat(words[0].upper())),))
         except ValueError:

@@ -106,7 +106,7 @@ def read_unit(words: Sequence[str], at: int) -> tuple[Unit, int] | None:
         name = _PHRASES.get(tuple(words[at : at + length])) if at + length <= len(words) else None
         if name:
             return _ALIASES[name], at + length
-    if at < len(words) and words[at] in _ALIASES and not words[at].isdigit():
+    if at < len(words) and words[at] in _ALIASES and not words[at].isdecimal():
         return _ALIASES[words[at]], at + 1
     return None
 

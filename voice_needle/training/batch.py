@@ -13,15 +13,20 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from voice_needle.route.stitch.encoder.hints import mark, padded
+from voice_needle.route.stitch.encoder.slots import NONE, PARAMETERS, WORD, Slots, slots_of
+from voice_needle.route.stitch.encoder.slots import VALUES as VALUE_SLOTS
 from voice_needle.route.stitch.encoder.tokens import Pieces, WordPieces
 from voice_needle.route.stitch.schema_text import ParameterText, ToolText, tool_text
 from voice_needle.training.examples import Answer, Example
-from voice_needle.training.model import COUNTS, WIDTH, Stitch
+from voice_needle.training.layers import WIDTH
+from voice_needle.training.model import COUNTS, Stitch
 
 VALUES = 24  # values of one enum that a training step compares
+DROPPED = 0.1  # share of a tool's words that a training step does not see
 BLUR = 0.8  # most noise on a schema vector, as a share of its length
 LENGTH = 72  # word-pieces of a training utterance; longer ones are skipped
 
@@ -33,7 +38,9 @@ class SchemaVectors:
         self.model, self.pieces, self.cache = model, pieces, cache
         self.rows: dict[str, int] = {"": 0}
         self.table = np.zeros((65536, WIDTH), dtype=np.float16)
+        self.wordlike = pieces.wordlike()
         self._saved = 1
+        self._words: dict[ToolText, tuple[Slots, NDArray[np.float16]]] = {}
         if cache is not None and cache.is_file():
             with np.load(cache, allow_pickle=False) as held:
                 if str(held["key"]) == self._key():
@@ -60,15 +67,29 @@ class SchemaVectors:
         for at in range(0, len(missing), 128):
             part = missing[at : at + 128]
             ids = self.pieces.schema_ids(part)
-            length = max(map(len, ids))
-            grid = torch.zeros(len(part), length, dtype=torch.long)
-            for row, found in enumerate(ids):
-                grid[row, : len(found)] = torch.tensor(found)
+            grid = _grid(ids)
             with torch.autocast("cpu", torch.bfloat16):
                 vectors = self.model.schema(grid, (grid > 0).long())
             for text, vector in zip(part, vectors.float().numpy(), strict=True):
                 self.table[len(self.rows)] = vector
                 self.rows[text] = len(self.rows)
+
+    def words(self, text: ToolText) -> tuple[Slots, NDArray[np.float16]]:
+        """The slots of a tool, and the unit vectors of those that are words (n, d)."""
+        return self._words[text]
+
+    def add_words(self, texts: Iterable[ToolText]) -> None:
+        """The same for tools whose words are slots."""
+        missing = sorted({text for text in texts if text not in self._words}, key=lambda text: len(text.text))
+        for at in range(0, len(missing), 128):
+            part = missing[at : at + 128]
+            ids = self.pieces.schema_ids([text.text for text in part])
+            grid = _grid(ids)
+            with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+                found = self.model.schema_words(grid, (grid > 0).long())
+            for text, own, vectors in zip(part, ids, found.half().numpy(), strict=True):
+                slots = slots_of(text, own, self.wordlike)
+                self._words[text] = (slots, vectors[list(slots.places)])
 
     def save(self) -> None:
         """Write the table beside the checkpoints, if it grew."""
@@ -81,6 +102,13 @@ class SchemaVectors:
         self._saved = len(self.rows)
 
 
+def _grid(ids: Sequence[Sequence[int]]) -> Tensor:
+    grid = torch.zeros(len(ids), max(map(len, ids)), dtype=torch.long)
+    for row, found in enumerate(ids):
+        grid[row, : len(found)] = torch.tensor(found)
+    return grid
+
+
 @dataclass
 class Batch:
     """Tensors of one step; see `collate`. b utterances, t tools, l pieces, c calls, p parameters, e choices, v values."""
@@ -90,6 +118,10 @@ class Batch:
     tools: Tensor  # (b, t, d)
     tool_parameters: Tensor  # (b, t, d)
     tool_mask: Tensor  # (b, t)
+    slots: Tensor  # (u, s, d) of each different tool
+    slot_kinds: Tensor  # (u, s)
+    slot_of: Tensor  # (b, t) which of them
+    said: Tensor  # (b, t, s)
     present: Tensor  # (b, t) the label
     trains_tools: Tensor  # (b,)
     starts: Tensor  # (b, t, l) the label
@@ -129,6 +161,7 @@ class Collator:
         self.random = random.Random(seed)
         self.training = training
         self._texts: dict[int, tuple[Mapping[str, Any], ToolText]] = {}
+        self._slots: dict[int, tuple[ToolText, Slots, NDArray[np.float16]]] = {}
 
     def text_of(self, schema: Mapping[str, Any]) -> ToolText:
         """What the model reads of a tool."""
@@ -161,7 +194,52 @@ class Collator:
         wanted.update(
             value.text for _, _, _, text in calls for parameter in text.parameters for value in parameter.values[: 4 * VALUES]
         )
+        wanted.update(
+            value.text for row in texts for text in row for parameter in text.parameters[:PARAMETERS] for value in parameter.values[:VALUE_SLOTS]
+        )
         self.vectors.add(wanted)
+        self.vectors.add_words(text for row in texts for text in row)
+
+    def _slots_of(self, text: ToolText) -> tuple[ToolText, Slots, NDArray[np.float16]]:
+        held = self._slots.get(id(text))
+        if held is None or held[0] is not text:
+            if len(self._slots) > 60000:
+                self._slots.clear()
+            slots, vectors = self.vectors.words(text)
+            lines = [item.text for item in text.parameters[: slots.parameters]]
+            lines += [text.parameters[number].values[which].text for number, which in slots.values]
+            rows = self.vectors.table[[self.vectors.rows[line] for line in lines]]
+            held = (text, slots, np.concatenate([vectors, rows]))
+            self._slots[id(text)] = held
+        return held
+
+    def _offered(self, examples: Sequence[Example], pieces: Sequence[Pieces], texts: list[list[ToolText]], t: int) -> dict[str, Tensor]:
+        """Slots of each different tool once, and which tool has which."""
+        different: dict[int, int] = {}
+        found: list[tuple[ToolText, Slots, NDArray[np.float16]]] = []
+        for tools in texts:
+            for text in tools:
+                if id(text) not in different:
+                    different[id(text)] = len(found)
+                    found.append(self._slots_of(text))
+        s = max([1, *(len(slots.kinds) for _, slots, _ in found)])
+        vectors, kinds = np.zeros((max(1, len(found)), s, WIDTH), np.float16), np.full((max(1, len(found)), s), NONE)
+        for at, (_, slots, rows) in enumerate(found):
+            vectors[at, : len(rows)], kinds[at, : len(rows)] = rows, slots.kinds
+        of, said = np.zeros((len(examples), t), np.int64), np.zeros((len(examples), t, s), np.bool_)
+        for row, (example, own) in enumerate(zip(examples, pieces, strict=True)):
+            held, ids = padded(example.text), own.ids
+            for number, text in enumerate(texts[row]):
+                of[row, number] = different[id(text)]
+                slots = found[of[row, number]][1]
+                said[row, number, : len(slots.kinds)] = slots.said(text, held, ids)
+        if self.training:
+            dropped = np.random.default_rng(self.random.getrandbits(32)).random(kinds.shape) < DROPPED
+            kinds[dropped & (kinds == WORD)] = NONE
+        return {
+            "slots": torch.from_numpy(vectors).to(torch.bfloat16), "slot_kinds": torch.from_numpy(kinds),
+            "slot_of": torch.from_numpy(of), "said": torch.from_numpy(said),
+        }  # fmt: skip
 
     def _mean(self, tool: ToolText) -> np.ndarray[Any, Any]:
         if not tool.parameters:
@@ -190,7 +268,7 @@ class Collator:
         return {
             "ids": torch.from_numpy(ids), "mask": torch.from_numpy((ids > 0).astype(np.int64)),
             "tools": self._blurred(self._rows(tools)), "tool_parameters": self._blurred(torch.from_numpy(means)),
-            "tool_mask": torch.from_numpy(tool_mask), "present": torch.from_numpy(present),
+            "tool_mask": torch.from_numpy(tool_mask), **self._offered(examples, pieces, texts, t), "present": torch.from_numpy(present),
             "trains_tools": torch.tensor([float(item.loss == "all" and bool(item.tools)) for item in examples]),
             "starts": torch.from_numpy(starts),
             "count": torch.tensor([min(len(item.answers), COUNTS - 1) for item in examples]),
@@ -281,13 +359,13 @@ class Collator:
 
 
 def batches(stream: Iterator[Example], collator: Collator, budget: int = 2048, chunk: int = 2048) -> Iterator[Batch]:
-    """Examples of like length together, about `budget` word-pieces a batch, in random order. Ends with the stream."""
+    """Examples of like length and number of tools together, about `budget` word-pieces a batch, in random order. Ends with the stream."""
     while True:
         found = list(islice(stream, chunk))
         if not found:
             return
         cut = [(example, collator.pieces_of(example)) for example in found]
-        cut = sorted((item for item in cut if len(item[1]) <= LENGTH), key=lambda item: len(item[1]))
+        cut = sorted((item for item in cut if len(item[1]) <= LENGTH), key=lambda item: (-(-len(item[1]) // 8), len(item[0].tools)))
         groups: list[list[tuple[Example, Pieces]]] = [[]]
         for item in cut:
             length = -(-len(item[1]) // 8) * 8

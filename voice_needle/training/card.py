@@ -24,7 +24,9 @@ under CC BY-SA and CC BY are distributed with this attribution."""
 SHAPE = """\
 A tool's schema is encoded once by all-MiniLM-L6-v2 as it was published; its lower three layers also begin the utterance's encoder,
 whose upper three are fine-tuned. `select` compares up to 16 tools over the utterance's word-pieces (more are first cut down by a dot
-product): present or not, where each call starts, how many calls, servable as a whole. `fill` points at the words of each parameter,
+product): present or not, where each call starts, how many calls, servable as a whole. Beside its sentence vector a tool has slots, a
+vector for each word of its description, parameter and value, that look for themselves in the utterance (late interaction, compare
+ColBERT, Khattab and Zaharia 2020) and whose finds are summed up for the tool. `fill` points at the words of each parameter,
 or chooses among its values. Word embeddings in four bits (NormalFloat4), everything else in int8."""
 
 

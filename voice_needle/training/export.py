@@ -16,11 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from voice_needle.route.stitch.encoder.network import FORMAT
 from voice_needle.route.stitch.encoder.round4 import pack
-from voice_needle.training.model import WIDTH, Stitch, pooled
+from voice_needle.route.stitch.encoder.slots import SIZE
+from voice_needle.training.layers import WIDTH
+from voice_needle.training.model import Stitch, pooled
 from voice_needle.training.restore import locate
 
-FORMAT = 1
 _PARTS = ("trunk", "tower", "schema", "select", "fill")
 
 
@@ -29,10 +31,10 @@ class _Tower(nn.Module):
         super().__init__()
         self.tower, self.select = model.tower, model.select
 
-    def forward(self, low: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, low: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         words = self.tower(low, mask)
         aimed = self.select.rough_words(words)
-        return words, F.normalize(aimed, dim=-1), pooled(aimed, mask)
+        return words, F.normalize(aimed, dim=-1), pooled(aimed, mask), F.normalize(self.select.evidence.late_word(words), dim=-1)
 
 
 class _Schema(nn.Module):
@@ -40,9 +42,11 @@ class _Schema(nn.Module):
         super().__init__()
         self.tower, self.select = model.schema_tower, model.select
 
-    def forward(self, low: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        vectors = pooled(self.tower(low, mask), mask)
-        return vectors, F.normalize(self.select.rough_tool(vectors[None])[0], dim=-1)
+    def forward(self, low: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        words = self.tower(low, mask)
+        vectors = pooled(words, mask)
+        slots = self.select.evidence.project(torch.cat([vectors[:, None], F.normalize(words, dim=-1)], dim=1))
+        return vectors, F.normalize(self.select.rough_tool(vectors[None])[0], dim=-1), slots[:, 0], slots[:, 1:]
 
 
 class _Select(nn.Module):
@@ -50,9 +54,11 @@ class _Select(nn.Module):
         super().__init__()
         self.select = model.select
 
-    def forward(self, words: Tensor, tools: Tensor, parameters: Tensor, rough: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, words: Tensor, tools: Tensor, parameters: Tensor, rough: Tensor, slots: Tensor, kinds: Tensor, said: Tensor
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         mask, offered = torch.ones_like(words[:, :, 0]), torch.ones_like(tools[:, :, 0])
-        return self.select.fine(words, mask, tools, parameters, offered, rough)
+        return self.select.fine(words, mask, tools, parameters, offered, rough, (slots, kinds, said))
 
 
 class _Fill(nn.Module):
@@ -108,11 +114,12 @@ def _inputs() -> dict[str, tuple[dict[str, tuple[Tensor, dict[int, str]]], list[
     hints = torch.zeros(2, 4, 9, 2)
     return {
         "trunk": ({"embedded": (torch.randn(2, 9, d), {0: "b", 1: "l"}), "mask": pieces["mask"]}, ["low"]),
-        "tower": (pieces, ["words", "pieces", "whole"]),
-        "schema": (pieces, ["vectors", "aims"]),
+        "tower": (pieces, ["words", "pieces", "whole", "late"]),
+        "schema": (pieces, ["vectors", "aims", "slot", "slots"]),
         "select": (
             {**words, "tools": (torch.randn(1, 5, d), {1: "k"}), "parameters": (torch.randn(1, 5, d), {1: "k"}),
-             "rough": (torch.randn(1, 5), {1: "k"})},
+             "rough": (torch.randn(1, 5), {1: "k"}), "slots": (torch.randn(1, 5, 7, SIZE), {1: "k", 2: "s"}),
+             "slot_kinds": (ones(1, 5, 7, dtype=torch.long), {1: "k", 2: "s"}), "said": (ones(1, 5, 7), {1: "k", 2: "s"})},
             ["present", "starts", "servable", "count"],
         ),
         "fill": (
@@ -164,9 +171,11 @@ def export(model: Stitch, vocabulary: Path, out: Path, about: dict[str, Any] | N
     trained = {name: item for name, item in model.named_parameters() if item.requires_grad}
     places, folded = locate(trained, out, _PARTS)
     kept_here: dict[str, Any] = {f"folded/{name}": value for name, value in folded.items()}
-    np.savez_compressed(
-        out / "embeddings.npz", codes=packed.codes, scales=packed.scales, rough=model.select.rough_scale.detach().numpy(), **kept_here
-    )
+    evidence = model.select.evidence
+    weigh = torch.cat([evidence.weigh.weight[0], evidence.weigh.bias])
+    scales = {"rough": model.select.rough_scale, "late": evidence.late_scale, "weigh": weigh}
+    kept_here.update({name: value.detach().numpy() for name, value in scales.items()})
+    np.savez_compressed(out / "embeddings.npz", codes=packed.codes, scales=packed.scales, **kept_here)
     (out / "vocab.txt").write_text("".join(words[number] + "\n" for number in kept), encoding="utf-8")
     seal(out, about, places)
     return out

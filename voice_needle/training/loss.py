@@ -9,7 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from voice_needle.training.batch import Batch
-from voice_needle.training.model import Selection, Stitch
+from voice_needle.training.model import SHORTLIST, Offered, Selection, Stitch
+
+NARROW = 10  # tools compared in a training step: the hardest, which is nearly all there is to learn from
+NOISE = 0.3  # on slots, as a share of their spread
 
 WEIGHTS = {"present": 1.0, "rough": 0.3, "starts": 0.5, "servable": 0.5, "count": 0.2, "given": 1.0, "start": 1.0, "end": 1.0,
            "value": 1.0}  # fmt: skip
@@ -29,7 +32,12 @@ class Output:
 def forward(model: Stitch, batch: Batch) -> Output:
     """Run the network on a batch, the right tools kept on the shortlist and each right call's clause given."""
     words = model.words(batch.ids, batch.mask)
-    selection = model.choose(words, batch.mask, batch.tools, batch.tool_parameters, batch.tool_mask, batch.present)
+    projected = model.select.evidence.project(batch.slots)
+    if model.training:  # as the other schema vectors: meanings are to be learned, not these few tools
+        projected = projected + torch.randn_like(projected) * (NOISE * projected.detach().std())
+    offered = Offered(projected, batch.slot_kinds, batch.slot_of, batch.said)
+    shortlist = SHORTLIST if not model.training else NARROW
+    selection = model.choose(words, batch.mask, batch.tools, batch.tool_parameters, batch.tool_mask, batch.present, offered, shortlist)
     given, start, end, value = model.fill(
         words[batch.call_of], batch.mask[batch.call_of], batch.place, batch.tool, batch.parameters, batch.kinds,
         batch.required, batch.parameter_mask, batch.hints, batch.values, batch.owner, batch.matches,

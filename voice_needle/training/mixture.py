@@ -32,7 +32,7 @@ DEFAULT: Mapping[str, float] = {
 }  # fmt: skip
 SHARD = 20_000
 GENERAL = 0.16  # share of own examples that are functions as programmers write them, in written style
-VARIANTS = 36  # renderings of each tool in one mixture: enough to rename, few enough to cache
+VARIANTS = 12  # renderings of each tool in one mixture: enough to rename, few enough to cache
 
 
 class Mixture:

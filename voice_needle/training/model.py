@@ -21,76 +21,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WIDTH = 384
-HEADS = 12
+from voice_needle.route.stitch.encoder.slots import NONE, SIZE
+from voice_needle.training.layers import WIDTH, Attention, DecoderLayer, EncoderLayer, mask_bias
+
 SHARED_LAYERS = 3
 LAYERS = 6
 POSITIONS = 128
 SHORTLIST = 16  # tools that `select` compares; more are first cut down by a dot product
 COUNTS = 5  # number of calls: 0, 1, 2, 3, more
-
-
-class Attention(nn.Module):
-    """Multi-head attention, written out: on CPUs torch's fused kernel is ten times slower backwards in bfloat16."""
-
-    def __init__(self, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query, self.key, self.value, self.out = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
-
-    def forward(self, x: Tensor, memory: Tensor, bias: Tensor) -> Tensor:
-        """x: (b, q, d); memory: (b, m, d); bias: (b, 1, 1, m), 0 or very negative -> (b, q, d)."""
-        b, q, _ = x.shape
-        m = memory.shape[1]
-        size = WIDTH // self.heads
-        heads_q = self.query(x).view(b, q, self.heads, size).transpose(1, 2)
-        heads_k = self.key(memory).view(b, m, self.heads, size).permute(0, 2, 3, 1)
-        heads_v = self.value(memory).view(b, m, self.heads, size).transpose(1, 2)
-        weights = torch.softmax((heads_q @ heads_k) * (1.0 / math.sqrt(size)) + bias.to(heads_q.dtype), dim=-1)
-        mixed = (weights.to(heads_v.dtype) @ heads_v).transpose(1, 2).reshape(b, q, WIDTH)
-        return self.out(mixed)  # type: ignore[no-any-return]
-
-
-class EncoderLayer(nn.Module):
-    """One BERT layer, normalised after each sum."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.attention = Attention(HEADS)
-        self.norm1 = nn.LayerNorm(WIDTH, eps=1e-12)
-        self.up = nn.Linear(WIDTH, 4 * WIDTH)
-        self.down = nn.Linear(4 * WIDTH, WIDTH)
-        self.norm2 = nn.LayerNorm(WIDTH, eps=1e-12)
-
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        x = self.norm1(x + self.attention(x, x, bias))
-        return self.norm2(x + self.down(F.gelu(self.up(x))))  # type: ignore[no-any-return]
-
-
-class DecoderLayer(nn.Module):
-    """Queries attend to words (and, where asked, to one another), then a small feed-forward block. Normalised before."""
-
-    def __init__(self, among: bool, inner: int = 512) -> None:
-        super().__init__()
-        self.among = Attention(6) if among else None
-        self.norm0 = nn.LayerNorm(WIDTH) if among else None
-        self.cross = Attention(6)
-        self.norm1 = nn.LayerNorm(WIDTH)
-        self.up = nn.Linear(WIDTH, inner)
-        self.down = nn.Linear(inner, WIDTH)
-        self.norm2 = nn.LayerNorm(WIDTH)
-
-    def forward(self, x: Tensor, own_bias: Tensor, memory: Tensor, bias: Tensor) -> Tensor:
-        if self.among is not None and self.norm0 is not None:
-            y = self.norm0(x)
-            x = x + self.among(y, y, own_bias)
-        x = x + self.cross(self.norm1(x), memory, bias)
-        return x + self.down(F.gelu(self.up(self.norm2(x))))  # type: ignore[no-any-return]
-
-
-def mask_bias(mask: Tensor) -> Tensor:
-    """(b, m) true where there is something -> (b, 1, 1, m) to add to attention scores."""
-    return (1.0 - mask.to(torch.float32))[:, None, None, :] * -1e4
 
 
 class Trunk(nn.Module):
@@ -144,6 +82,80 @@ class Selection:
     rough: Tensor  # (b, t) the shortlist's own score, of every tool
 
 
+@dataclass
+class Offered:
+    """Slots of u different tools, and which of them each utterance is offered.
+
+    slots: (u, s, SIZE), projected; kinds: (u, s), see encoder.slots; of: (b, t); said: (b, t, s).
+    """
+
+    slots: Tensor
+    kinds: Tensor
+    of: Tensor
+    said: Tensor
+
+    def taken(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Slots (b, k, s, SIZE), kinds and said (b, k, s) of a shortlist (b, k)."""
+        of = self.of.gather(1, index)
+        wide = index[:, :, None].expand(-1, -1, self.said.shape[2])
+        return self.slots[of], self.kinds[of], self.said.gather(1, wide)
+
+
+class Evidence(nn.Module):
+    """Each slot of a tool looks for itself in the utterance; what was found is summed up for the tool."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slot_in, self.word_in, self.late_word = (nn.Linear(WIDTH, SIZE) for _ in range(3))
+        self.kind = nn.Embedding(NONE + 1, SIZE)
+        self.said = nn.Parameter(torch.zeros(NONE + 1, SIZE))
+        self.cross = Attention(4, SIZE)
+        self.norm0, self.norm1, self.norm2 = (nn.LayerNorm(SIZE) for _ in range(3))
+        self.up, self.down = nn.Linear(SIZE, 2 * SIZE), nn.Linear(2 * SIZE, SIZE)
+        self.ask = nn.Linear(WIDTH, SIZE)
+        self.out = nn.Linear(2 * SIZE, WIDTH)
+        self.weigh = nn.Linear(SIZE, 1)
+        self.late_scale = nn.Parameter(torch.tensor([1.0, 1.0, 1.0]))
+        nn.init.normal_(self.kind.weight, std=0.05)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def project(self, vectors: Tensor) -> Tensor:
+        """Unit vectors of words, parameters and values (..., d) -> slots (..., SIZE)."""
+        return self.slot_in(vectors.to(self.slot_in.weight.dtype) * (math.sqrt(WIDTH) * 0.25))  # type: ignore[no-any-return]
+
+    def late(self, words: Tensor, mask: Tensor, offered: Offered) -> Tensor:
+        """How much of each tool stands in the utterance, and of the utterance in the tool: for the shortlist. -> (b, t)."""
+        b, t = offered.of.shape
+        s, size = offered.slots.shape[1:]
+        there = (offered.kinds != NONE).to(words.dtype)
+        weight = (F.softplus(self.weigh(offered.slots)[..., 0]) * there)[offered.of]
+        unit = F.normalize(offered.slots, dim=-1).to(words.dtype)[offered.of].view(b, t * s, size)
+        pieces = F.normalize(self.late_word(words), dim=-1)
+        alike = (unit @ pieces.to(unit.dtype).transpose(1, 2)).view(b, t, s, -1)
+        alike = alike + (mask[:, None, None] - 1.0) + (there[offered.of][..., None] - 1.0)
+        total = weight.sum(-1) + 1e-3
+        of_tool = (alike.amax(-1) * weight).sum(-1) / total
+        of_words = (alike.amax(2) * mask[:, None]).sum(-1) / mask.sum(-1, keepdim=True)
+        literal = (offered.said.to(weight.dtype) * weight).sum(-1) / total
+        return of_tool * self.late_scale[0] + of_words * self.late_scale[1] + literal * self.late_scale[2]
+
+    def forward(self, x: Tensor, words: Tensor, bias: Tensor, slots: Tensor, kinds: Tensor, said: Tensor) -> Tensor:
+        """x: (b, k, d) tools; words: (b, l, d), normed; slots: (b, k, s, SIZE) -> what to add to x."""
+        b, k, s, size = slots.shape
+        kind = self.kind(kinds)
+        y = slots + kind + said.to(kind.dtype)[..., None] * self.said[kinds]
+        y = self.norm0(y).view(b, k * s, size)
+        y = y + self.cross(y, self.word_in(words), bias)
+        y = y + self.down(F.gelu(self.up(self.norm1(y))))
+        y = self.norm2(y).view(b, k, s, size)
+        nowhere = (kinds == NONE).to(torch.float32) * -1e4
+        weights = torch.softmax(torch.einsum("bkd,bksd->bks", self.ask(x), y) / math.sqrt(size) + nowhere, dim=-1)
+        mean = torch.einsum("bks,bksd->bkd", weights.to(y.dtype), y)
+        most = (y + nowhere[..., None].to(y.dtype)).amax(2)
+        return self.out(torch.cat([mean, most], dim=-1))  # type: ignore[no-any-return]
+
+
 class Select(nn.Module):
     """Which tools, how often, and from which word on."""
 
@@ -157,6 +169,7 @@ class Select(nn.Module):
         self.nothing = nn.Parameter(torch.randn(2, WIDTH) * 0.02)
         self.memory_norm = nn.LayerNorm(WIDTH)
         self.layers = nn.ModuleList([DecoderLayer(among=False), DecoderLayer(among=True)])
+        self.evidence = Evidence()
         self.norm = nn.LayerNorm(WIDTH)
         self.present = nn.Linear(WIDTH, 1)
         self.start_tool = nn.Linear(WIDTH, WIDTH)
@@ -180,7 +193,10 @@ class Select(nn.Module):
             + self.rough_scale[2]
         )
 
-    def fine(self, words: Tensor, mask: Tensor, tools: Tensor, parameters: Tensor, tool_mask: Tensor, rough: Tensor) -> tuple[Tensor, ...]:
+    def fine(
+        self, words: Tensor, mask: Tensor, tools: Tensor, parameters: Tensor, tool_mask: Tensor, rough: Tensor,
+        slots: tuple[Tensor, Tensor, Tensor],
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         """tools, parameters: (b, k, d), the second the mean of the tool's parameter vectors -> the four last of Selection."""
         b = tools.shape[0]
         x = self.tool_in(tools) + self.parameters_in(parameters)
@@ -188,9 +204,9 @@ class Select(nn.Module):
         own = mask_bias(torch.cat([torch.ones_like(tool_mask[:, :1]), torch.ones_like(tool_mask[:, :1]), tool_mask], dim=1))
         memory = self.memory_norm(words)
         bias = mask_bias(mask)
-        for layer in self.layers:
-            x = layer(x, own, memory, bias)
-        x = self.norm(x)
+        x = self.layers[0](x, own, memory, bias)
+        x = torch.cat([x[:, :2], x[:, 2:] + self.evidence(x[:, 2:], memory, bias, *slots)], dim=1)
+        x = self.norm(self.layers[1](x, own, memory, bias))
         chosen = x[:, 2:]
         present = self.present(chosen)[..., 0] + rough
         starts = torch.einsum("bkd,bld->bkl", self.start_tool(chosen), self.start_word(memory)) / math.sqrt(WIDTH)
@@ -282,15 +298,24 @@ class Stitch(nn.Module):
         """Schema texts (n, l) -> unit vectors (n, d)."""
         return pooled(self.schema_tower(self.trunk(self.embedding(ids), mask), mask), mask)
 
-    def choose(self, words: Tensor, mask: Tensor, tools: Tensor, parameters: Tensor, tool_mask: Tensor, keep: Tensor) -> Selection:
+    @torch.no_grad()
+    def schema_words(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Schema texts (n, l) -> a unit vector a piece (n, l, d)."""
+        return F.normalize(self.schema_tower(self.trunk(self.embedding(ids), mask), mask), dim=-1)
+
+    def choose(
+        self, words: Tensor, mask: Tensor, tools: Tensor, parameters: Tensor, tool_mask: Tensor, keep: Tensor, offered: Offered,
+        shortlist: int = SHORTLIST,
+    ) -> Selection:  # fmt: skip
         """`select` over a shortlist. keep: (b, t) true for tools that must be on it (the right ones, in training)."""
-        rough = self.select.rough(words, mask, tools) + mask_bias(tool_mask)[:, 0, 0]
-        size = min(SHORTLIST, tools.shape[1])
+        rough = self.select.rough(words, mask, tools) + self.select.evidence.late(words, mask, offered) + mask_bias(tool_mask)[:, 0, 0]
+        size = min(shortlist, tools.shape[1])
         index = torch.topk(rough.detach().float() + keep.float() * 1e5, size, dim=1).indices
         wide = index[..., None].expand(-1, -1, WIDTH)
         present, starts, servable, count = self.select.fine(
-            words, mask, tools.gather(1, wide), parameters.gather(1, wide), tool_mask.gather(1, index), rough.gather(1, index)
-        )
+            words, mask, tools.gather(1, wide), parameters.gather(1, wide), tool_mask.gather(1, index), rough.gather(1, index),
+            offered.taken(index),
+        )  # fmt: skip
         return Selection(index, present, starts, servable, count, rough)
 
 

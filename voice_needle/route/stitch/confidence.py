@@ -17,15 +17,17 @@ from voice_needle.route.stitch.encoder.network import Floats, Selected
 
 FEATURES = (
     "present", "rival", "servable", "start", "count", "margin", "span", "choice", "unnamed", "calls", "margins",
-    "spans", "alike", "named", "mentioned",
+    "spans", "alike", "named", "mentioned", "idle", "unexplained",
 )  # fmt: skip
 _LIMIT = 12.0
 
 
 def features(
-    selected: Selected, support: Floats, wanted: Sequence[Place], drafts: Sequence[Draft]
+    selected: Selected, support: Floats, wanted: Sequence[Place], drafts: Sequence[Draft], left: tuple[float, float] = (0.0, 0.0)
 ) -> Floats:
     """One number for each of FEATURES; for a decline `wanted` and `drafts` are empty. support: (k, 3), see Prior.
+
+    left: what `leftover` finds, clauses and share of the words.
 
     Neither the number of tools nor the length of the sentence is among them: what a fit makes of those does not carry over to
     other toolsets and to written text.
@@ -50,13 +52,39 @@ def features(
         sum(math.log1p(math.exp(-margin)) for margin in margins),
         sum(score for draft in drafts for score in draft.spans),
         *(float(value) for value in backing),
+        *left,
     ]
     return np.clip(np.array(row, dtype=np.float32), -_LIMIT, _LIMIT)
 
 
 @dataclass(frozen=True)
+class Trees:
+    """Boosted trees of depth three, each as a complete one: 7 questions (is the feature above the threshold?) and 8 answers."""
+
+    feature: Sequence[Sequence[int]]
+    threshold: Sequence[Sequence[float]]
+    value: Sequence[Sequence[float]]
+    bias: float
+
+    def __post_init__(self) -> None:
+        held = (np.asarray(self.feature, np.intp), np.asarray(self.threshold), np.asarray(self.value))
+        if held[0].shape != held[1].shape or held[0].shape[1:] != (7,) or held[2].shape != (len(held[0]), 8):
+            raise ValueError("no trees of depth three")
+        object.__setattr__(self, "_held", held)
+
+    def __call__(self, row: Floats) -> float:
+        """A logit."""
+        feature, threshold, value = self._held  # type: ignore[attr-defined]
+        above = np.asarray(row, dtype=np.float64)[feature] > threshold
+        every, at = np.arange(len(feature)), np.zeros(len(feature), np.intp)
+        for _ in range(3):
+            at = 2 * at + 1 + above[every, at]
+        return self.bias + float(value[every, at - 7].sum())
+
+
+@dataclass(frozen=True)
 class Curve:
-    """Logistic regression, then an isotonic curve. mean, scale, weights: one number a feature."""
+    """Logistic regression or boosted trees, then an isotonic curve. mean, scale, weights: one number a feature."""
 
     mean: Sequence[float]
     scale: Sequence[float]
@@ -64,11 +92,21 @@ class Curve:
     bias: float
     x: Sequence[float] = ()
     y: Sequence[float] = ()
+    trees: Trees | None = None
+
+    @classmethod
+    def read(cls, held: Mapping[str, Any]) -> Curve:
+        """From calibration.json. Errors: TypeError, ValueError."""
+        trees = held.get("trees")
+        return cls(**{**held, "trees": Trees(**trees) if trees else None})
 
     def __call__(self, row: Floats) -> float:
         """Probability that the decision is right."""
-        z = (np.asarray(row, dtype=np.float64) - np.asarray(self.mean)) / np.asarray(self.scale)
-        score = 1.0 / (1.0 + math.exp(-float(np.clip(z @ np.asarray(self.weights) + self.bias, -30, 30))))
+        if self.trees is not None:
+            logit = self.trees(row)
+        else:
+            logit = float((np.asarray(row, dtype=np.float64) - np.asarray(self.mean)) / np.asarray(self.scale) @ np.asarray(self.weights)) + self.bias
+        score = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, logit))))
         return float(np.interp(score, self.x, self.y)) if self.x else score
 
 
@@ -112,11 +150,11 @@ class Calibration:
             held = json.loads(path.read_text())
             if held["features"] != list(FEATURES):
                 raise ValueError("other features")
-            curves = [Curve(**held[name]) for name in ("act", "decline")]
+            curves = [Curve.read(held[name]) for name in ("act", "decline")]
             for curve in curves:
                 curve(np.zeros(len(FEATURES), np.float32))
             prior = Prior(**held["prior"])
             prior(np.zeros(1, np.float32), np.zeros((1, 3), np.float32))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise ModelCorrupt(f"{path} cannot be read: {error}", fix="voice-needle models verify") from error
         return cls(curves[0], curves[1], prior, float(held["given"]), held.get("about", {}))

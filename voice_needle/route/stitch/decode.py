@@ -26,6 +26,7 @@ from voice_needle.route.stitch.encoder.tokens import Pieces
 from voice_needle.route.stitch.schema_text import KINDS, ParameterText
 from voice_needle.route.units import read_unit
 from voice_needle.route.values import Parsed, Problem, declared_unit, parse_value
+from voice_needle.route.whole_number import whole_number
 from voice_needle.route.whole_phrase import Wanted, whole
 from voice_needle.route.whole_phrase import wanted as wanted_phrase
 from voice_needle.tools import Tool
@@ -147,6 +148,21 @@ def fill(
     return drafts
 
 
+def lists(draft: Draft, tool: Tool) -> int:
+    """Items of the longest list among a call's arguments."""
+    names = [name for name, schema in tool.properties.items() if isinstance(schema, Mapping) and type_of(schema) == "array"]
+    return max((len(value) for name in names if isinstance(value := draft.call.arguments.get(name), list | tuple)), default=0)
+
+
+def one_list(drafts: Sequence[Draft], tools: Sequence[Tool]) -> int | None:
+    """The first call that may be the rest of the list of the call before: of the same tool, both with one item."""
+    for number in range(1, len(drafts)):
+        same = tools[number].name == tools[number - 1].name
+        if same and lists(drafts[number], tools[number]) and lists(drafts[number - 1], tools[number - 1]):
+            return number
+    return None
+
+
 def _inputs(
     text: str, pieces: Pieces, wanted: Sequence[Place], vectors: Sequence[ToolVectors]
 ) -> tuple[dict[str, NDArray[Any]], list[list[list[bool]]], dict[tuple[int, int], int]]:
@@ -184,6 +200,11 @@ def _inputs(
     return inputs, matched, {key: at for at, key in enumerate(chosen)}
 
 
+def _timely(schema: Mapping[str, Any]) -> bool:
+    unit = declared_unit(schema)[1]
+    return unit is not None and unit.dimension == "time"
+
+
 @dataclass(frozen=True)
 class _Option:
     """One way to give a parameter its value. span: the pieces it takes for itself, None where it takes none."""
@@ -216,11 +237,15 @@ class _Reader:
         self._margins.append(abs(present - self._floor))
         if present <= self._floor or not isinstance(schema, Mapping):
             return
+        likely = likely_spans(start, end)
+        counted = type_of(schema) in NUMBER_TYPES and "enum" not in schema
+        if counted or schema.get("format") == "duration":
+            likely = self._whole_numbers(likely, duration=not counted or _timely(schema))
         spans = [
             (first, last, score, parse_value(words_of(self._text, self._pieces, first, last), schema, self._context))
-            for first, last, score in likely_spans(start, end)
+            for first, last, score in likely
         ]
-        if type_of(schema) in NUMBER_TYPES and "enum" not in schema:
+        if counted:
             spans = [(first, last, score, self._with_unit(first, last, found, schema)) for first, last, score, found in spans]
         elif want := wanted_phrase(parameter.name, self._tool.properties):
             spans = [self._widened(*item[:3], want, schema) for item in spans]
@@ -228,6 +253,17 @@ class _Reader:
             self._options[parameter.name] = [self._chosen(parameter, spans, values[: len(parameter.values)], matched)]
         else:
             self._options[parameter.name] = self._spanned(parameter.name, present, spans)
+
+    def _whole_numbers(self, likely: Sequence[tuple[int, int, float]], *, duration: bool) -> list[tuple[int, int, float]]:
+        """Spans that end inside a number, as the whole number; each once."""
+        found: dict[tuple[int, int], float] = {}
+        for first, last, score in likely:
+            begin, stop = int(self._pieces.spans[first, 0]), int(self._pieces.spans[last, 1])
+            wide = whole_number(self._text, begin, stop, self._limit, duration=duration)
+            if wide != (begin, stop):
+                first, last = self._pieces.cover(*wide) or (first, last)
+            found.setdefault((first, last), score)
+        return [(first, last, score) for (first, last), score in found.items()]
 
     def _with_unit(self, first: int, last: int, found: Parsed | Problem, schema: Mapping[str, Any]) -> Parsed | Problem:
         """A number with the unit that follows it: "2" of "2 hours" is no two minutes, and "180 degrees" is no duration."""

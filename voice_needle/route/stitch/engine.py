@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,12 +13,13 @@ import numpy as np
 from voice_needle.events import Call, Decision, DialogueAct, Outcome, RouteContext, Transcript
 from voice_needle.route.gate import Thresholds
 from voice_needle.route.stitch.annotate import annotated
-from voice_needle.route.stitch.cache import TOOLSETS, SchemaCache, ToolsetVectors
+from voice_needle.route.stitch.cache import TOOLSETS, SchemaCache, ToolsetVectors, ToolVectors
 from voice_needle.route.stitch.confidence import FEATURES, Calibration, features
-from voice_needle.route.stitch.decode import Draft, Place, fill, places
+from voice_needle.route.stitch.decode import Draft, Place, fill, lists, one_list, places
 from voice_needle.route.stitch.dialogue import DIALOGUE_TOOLS, act_of
 from voice_needle.route.stitch.encoder.network import Encoded, Floats, Network, Selected
 from voice_needle.route.stitch.encoder.tokens import Pieces
+from voice_needle.route.stitch.leftover import idle_clauses, unexplained
 from voice_needle.tools import Tool, Toolset
 
 SHORTLIST = 16  # tools that are compared with one another; more are first cut down by a dot product
@@ -124,7 +125,7 @@ class StitchRouter:
         """What the network makes of the words, before any threshold on confidence."""
         held = self._vectors(tools)
         encoded = self.network.encode(pieces.ids)
-        index, selected, support = self.select(text, encoded, held)
+        index, selected, support = self.select(text, pieces, encoded, held)
         wanted = places(selected) if selected is not None else []
         if selected is None:
             return Reading((), None, np.zeros(len(FEATURES), np.float32), "no tools")
@@ -140,26 +141,44 @@ class StitchRouter:
         if wanted:
             offered: Mapping[str, Tool] = {**{item.name: item for item in self._acts}, **tools}
             named = [offered[item.text.name] for item in vectors]
-            drafts = fill(self.network, encoded, text, pieces, wanted, vectors, named, context, self.calibration.given)
-        row = features(selected, support, wanted, drafts)
+            given = self.calibration.given
+            drafts = fill(self.network, encoded, text, pieces, wanted, vectors, named, context, given)
+            if (single := one_list(drafts, named)) is not None:  # "soup and salad" is one order where the tool takes a list
+                fewer = [n for n in range(len(wanted)) if n != single]
+                fewer_vectors, fewer_named = [vectors[n] for n in fewer], [named[n] for n in fewer]
+                whole = fill(self.network, encoded, text, pieces, [wanted[n] for n in fewer], fewer_vectors, fewer_named, context, given)
+                if lists(whole[single - 1], fewer_named[single - 1]) > 1:
+                    wanted, drafts = [wanted[n] for n in fewer], whole
+        called = [held.tools[index[place.tool]] for place in wanted]
+        row = features(selected, support, wanted, drafts, self._left(text, pieces, wanted, drafts, called))
         return Reading(tuple(drafts), act, row, "" if wanted else "no tool fits")
+
+    def _left(
+        self, text: str, pieces: Pieces, wanted: Sequence[Place], drafts: Sequence[Draft], vectors: Sequence[ToolVectors]
+    ) -> tuple[float, float]:  # fmt: skip
+        evidence = [words for draft in drafts for words in draft.call.evidence.values()]
+        starts = [int(pieces.spans[place.start, 0]) for place in wanted]
+        idle = idle_clauses(text, starts, evidence) if drafts else 0
+        return float(idle), unexplained(text, self.network.overlap, [held.words for held in vectors], evidence)
 
     def observe_tools(self, text: str, pieces: Pieces, tools: Toolset) -> tuple[list[str], Selected | None, Floats]:
         """`select` with the tools' names, for calibration."""
         held = self._vectors(self._annotated(tools))
-        index, selected, support = self.select(text, self.network.encode(pieces.ids), held)
+        index, selected, support = self.select(text, pieces, self.network.encode(pieces.ids), held)
         return [held.tools[number].text.name for number in index], selected, support
 
-    def select(self, text: str, encoded: Encoded, held: ToolsetVectors) -> tuple[list[int], Selected | None, Floats]:
+    def select(self, text: str, pieces: Pieces, encoded: Encoded, held: ToolsetVectors) -> tuple[list[int], Selected | None, Floats]:
         """The shortlist, its logits with the prior in them, and what the prior rests on (k, 3)."""
         if not held.tools:
             return [], None, np.zeros((0, 3), np.float32)
         shares = self.network.overlap.shares(text, [tool.words for tool in held.tools])
         support = np.column_stack([held.vectors @ encoded.untuned, np.array(shares, dtype=np.float32)])
-        rough = self.network.rough(encoded, held.aims)
+        said = held.said(text, pieces.ids)
+        rough = self.network.rough(encoded, held.aims, held.offered, said)
         prior = self.calibration.prior
         index = np.argsort(-prior(rough, support), kind="stable")[:SHORTLIST]
-        selected = self.network.select(encoded, held.vectors[index], held.means[index], rough[index])
+        slots, kinds = held.offered.slots[index], held.offered.kinds[index]
+        selected = self.network.select(encoded, held.vectors[index], held.means[index], rough[index], slots, kinds, said[index])
         return index.tolist(), replace(selected, present=prior(selected.present, support[index])), support[index]
 
     def _corrected(

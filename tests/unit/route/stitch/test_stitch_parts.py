@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from voice_needle.errors import ModelCorrupt
 from voice_needle.events import RouteContext
 from voice_needle.route.stitch.cache import ToolVectors
-from voice_needle.route.stitch.confidence import FEATURES, Calibration, Curve, Prior
+from voice_needle.route.stitch.confidence import FEATURES, Calibration, Curve, Prior, Trees
 from voice_needle.route.stitch.decode import _Reader, likely_spans, places, words_of
 from voice_needle.route.stitch.encoder.hints import mark, padded
 from voice_needle.route.stitch.encoder.hints import places as form_places
 from voice_needle.route.stitch.encoder.network import Selected
 from voice_needle.route.stitch.encoder.overlap import Overlap, ToolWords
 from voice_needle.route.stitch.encoder.round4 import LEVELS, pack
+from voice_needle.route.stitch.encoder.slots import PARAMETER, SIZE, VALUE, WORD, slots_of
 from voice_needle.route.stitch.encoder.tokens import WordPieces
 from voice_needle.route.stitch.schema_text import KINDS, tool_text, words
 from voice_needle.tools import Tool
@@ -36,6 +37,35 @@ def pieces(tmp_path_factory: pytest.TempPathFactory) -> WordPieces:
     path = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
     path.write_text("\n".join(VOCABULARY) + "\n")
     return WordPieces(path)
+
+
+# --- slots ---
+
+
+LAMP = tool_text({
+    "name": "lamp_set", "description": "Set the light.",
+    "parameters": {"properties": {
+        "colour": {"enum": ["red", "warm"], "x-spoken": {"red": ["red"], "warm": ["cosy", "candle light"]}},
+        "level": {"type": "integer"},
+    }},
+})  # fmt: skip
+
+
+def test_a_tool_has_a_slot_for_each_word_parameter_and_value(pieces: WordPieces) -> None:
+    found = slots_of(LAMP, pieces.schema_ids([LAMP.text])[0], pieces.wordlike())
+    words = len(found.places)
+    assert found.kinds.tolist() == [WORD] * words + [PARAMETER] * 2 + [VALUE] * 2
+    assert 0 < words <= 18 and found.values == ((0, 0), (0, 1))
+    assert "set" in {VOCABULARY[piece] for piece in found.ids} and ":" not in {VOCABULARY[piece] for piece in found.ids}
+
+
+def test_a_slot_knows_whether_it_was_said(pieces: WordPieces) -> None:
+    found = slots_of(LAMP, pieces.schema_ids([LAMP.text])[0], pieces.wordlike())
+    text = "some candle light in the kitchen"
+    said = found.said(LAMP, padded(text), pieces.utterance(text).ids)
+    named = {VOCABULARY[piece] for piece, held in zip(found.ids, said[: len(found.ids)], strict=True) if held}
+    assert {"light", "the"} <= named and "set" not in named
+    assert said[len(found.ids) :].tolist() == [True, False, False, True]
 
 
 # --- word-pieces -----------------------------------------------------------------------------------------------------
@@ -182,7 +212,8 @@ def reader(pieces: WordPieces, text: str, schema: dict[str, object]) -> _Reader:
     tool = Tool.from_schema({"name": "t", "parameters": schema})
     held = tool_text(tool.schema())
     zero = np.zeros(384, np.float32)
-    vectors = ToolVectors(held, zero, zero, np.zeros((len(held.parameters), 384), np.float32), zero, (), ToolWords.of(held))
+    vectors = ToolVectors(held, zero, zero, np.zeros((len(held.parameters), 384), np.float32), zero, (), ToolWords.of(held),
+                          np.zeros((0, SIZE), np.float32), slots_of(held, [2, 3], pieces.wordlike()))  # fmt: skip
     return _Reader(text, pieces.utterance(text), tool, vectors, NOW, len(text))
 
 
@@ -228,6 +259,15 @@ def test_a_curve_is_a_logistic_regression_and_then_its_isotonic_points() -> None
     assert plain(row) == pytest.approx(1 / (1 + math.exp(-2.0)))
     bent = Curve(plain.mean, plain.scale, weights, -1.0, [0.0, 1.0], [0.0, 0.5])
     assert bent(row) == pytest.approx(0.5 / (1 + math.exp(-2.0)))
+
+
+def test_trees_of_depth_three_answer_by_their_questions() -> None:
+    tree = Trees([[0, 1, 2, 0, 0, 0, 2]], [[0.0, 5.0, -1.0, 0.0, 0.0, 0.0, 1.0]], [[1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 8.0, 16.0]], 0.5)
+    rows = {(-1.0, 0.0, 0.0): 1.0, (0.0, 9.0, 0.0): 2.0, (1.0, 0.0, -1.0): 4.0, (1.0, 0.0, 1.0): 8.0, (1.0, 0.0, 2.0): 16.0}
+    for row, wanted in rows.items():
+        assert tree(np.array(row, np.float32)) == 0.5 + wanted
+    with pytest.raises(ValueError, match="depth three"):
+        Trees([[0, 1]], [[0.0, 1.0]], [[1.0, 2.0]], 0.0)
 
 
 @pytest.mark.parametrize("content", ["{", '{"features": []}', json.dumps({"features": list(FEATURES), "act": {"mean": []}})])

@@ -12,27 +12,23 @@ import pytest
 
 from voice_needle.events import RouteContext
 from voice_needle.route.stitch.decode import _Reader
+from voice_needle.route.stitch.encoder.tokens import Pieces
 from voice_needle.route.stitch.schema_text import tool_text
 from voice_needle.route.values import Parsed, Problem
 from voice_needle.tools import Tool
 
 
-class Words:
+def pieces_of(text: str) -> Pieces:
     """One piece a word, between the two marks at the ends."""
-
-    def __init__(self, text: str) -> None:
-        found = [match.span() for match in re.finditer(r"\S+", text)]
-        self.spans = np.array([(0, 0), *found, (len(text), len(text))])
-
-    def __len__(self) -> int:
-        return len(self.spans)
+    spans = np.array([(0, 0), *(match.span() for match in re.finditer(r"\S+", text)), (len(text), len(text))])
+    return Pieces(np.arange(len(spans)), spans)
 
 
 def read(text: str, said: str, schema: dict[str, Any], name: str = "value") -> Parsed | Problem | None:
     """What the parameter gets where the network is sure that `said` is its span."""
     tool = Tool.from_schema({"name": "t", "parameters": {"properties": {name: schema}, "required": [name]}})
     held: Any = SimpleNamespace(text=tool_text(tool.schema()))
-    pieces: Any = Words(text)
+    pieces = pieces_of(text)
     first = next(at for at in range(1, len(pieces)) if pieces.spans[at, 0] == text.index(said))
     last = next(at for at in range(1, len(pieces)) if pieces.spans[at, 1] == text.index(said) + len(said))
     start, end = np.full(len(pieces), -20.0, np.float32), np.full(len(pieces), -20.0, np.float32)

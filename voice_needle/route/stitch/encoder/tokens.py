@@ -50,6 +50,13 @@ class WordPieces:
         """Word-piece -> its number."""
         return dict(self._tokenizer.get_vocab())
 
+    def wordlike(self) -> NDArray[np.bool_]:
+        """For each piece number whether it holds a letter or a figure and is no mark such as [CLS]."""
+        found = np.zeros(self._tokenizer.get_vocab_size(), np.bool_)
+        for piece, number in self._tokenizer.get_vocab().items():
+            found[number] = any(map(str.isalnum, piece)) and not piece.startswith("[")
+        return found
+
     def schema_ids(self, texts: list[str], limit: int = SCHEMA_LIMIT) -> list[list[int]]:
         """Word-piece numbers of schema texts, cut to `limit`."""
         found = self._tokenizer.encode_batch([_SURROGATE.sub("\ufffd", text[: limit * 12]) for text in texts])
