@@ -199,7 +199,7 @@ class Assistant:
             return
         time_s: float | None = getattr(self.source, "frame_time_s", None)
         heard, probability = self.barge_in.listen(frame, self.vad, time_s)
-        for found in self.endpointer.feed(heard, probability, self.barge_in.doubtful if self.speaking() else 0.0):
+        for found in self.endpointer.feed(heard, probability):
             self._found(found)
         self.barge_in.tick()
 

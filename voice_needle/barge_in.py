@@ -71,7 +71,6 @@ class BargeIn:
         self.voice, self.floor, self.settings, self.clock, self.emit = voice, floor, settings, clock, emit
         self.mode, self.echo = mode, echo
         self.saying = ""  # the words of the answer in progress
-        self.doubtful = 0.0  # the probability that the last frame was speech, be it our own
         self._ducked_at: float | None = None
         self._paused = False
         self._speech = 0  # frames of speech in a row, while we speak
@@ -84,10 +83,10 @@ class BargeIn:
         if self.echo is not None and time_s is not None:
             cleaned = self.echo.process(frame, time_s)
             frame = cleaned.samples
-            self.doubtful = vad.speech_probability(frame)
-            probability = self.doubtful if cleaned.person else 0.0
+            probability = vad.speech_probability(frame)
+            probability = probability if cleaned.person else 0.0
         else:
-            probability = self.doubtful = vad.speech_probability(frame)
+            probability = vad.speech_probability(frame)
         voiced = self._pitch.feed(frame, look=probability >= 0.5)
         if probability >= 0.5:
             self._voiced += voiced
@@ -97,7 +96,6 @@ class BargeIn:
             self._speech = 0
             return frame, probability
         if self.mode == "off":
-            self.doubtful = 0.0
             return SILENT_FRAME, 0.0
         self._speech = self._speech + 1 if probability >= 0.5 else 0
         if self._speech == EARLY_FRAMES:

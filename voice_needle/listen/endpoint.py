@@ -17,8 +17,6 @@ import numpy as np
 from voice_needle.audio import FRAME_MS, Samples
 from voice_needle.events import Utterance
 
-_GAP = 10  # frames: a shorter silence is within a word
-
 
 @dataclass(frozen=True)
 class Onset:
@@ -58,8 +56,7 @@ Found: TypeAlias = Onset | Continued | Ended | Discarded
 class Endpointer:
     """Cuts a stream of frames with speech probabilities into utterances. Settings in milliseconds.
 
-    pre_roll_ms: sound kept from before the onset. doubtful_ms: how much more of it where it sounded like speech, but might have been our
-    own voice. onset_ms: speech needed within the last 2 x onset_ms to begin.
+    pre_roll_ms: sound kept from before the onset. onset_ms: speech needed within the last 2 x onset_ms to begin.
     end_silence_ms: silence that ends it. min_speech_ms: utterances with less speech are discarded. max_length_ms: longer ones
     are cut there (`Utterance.cut`) and go on in the next. threshold: the speech probability from which a frame is speech.
     """
@@ -68,7 +65,6 @@ class Endpointer:
         self,
         *,
         pre_roll_ms: float = 300.0,
-        doubtful_ms: float = 700.0,
         onset_ms: float = 60.0,
         end_silence_ms: float = 600.0,
         min_speech_ms: float = 120.0,
@@ -82,10 +78,7 @@ class Endpointer:
         self._onset_frames = max(1, round(onset_ms / FRAME_MS))
         window = 2 * self._onset_frames
         self._recent: deque[bool] = deque(maxlen=window)
-        self._kept = max(window, round(pre_roll_ms / FRAME_MS) + self._onset_frames)
-        longest = self._kept + round(doubtful_ms / FRAME_MS)
-        self._ring: deque[Samples] = deque(maxlen=longest)
-        self._doubtful: deque[bool] = deque(maxlen=longest)  # of the frames in the ring
+        self._ring: deque[Samples] = deque(maxlen=max(window, round(pre_roll_ms / FRAME_MS) + self._onset_frames))
         self._position = 0  # frames fed so far
         self._clear()
 
@@ -98,7 +91,6 @@ class Endpointer:
         self._wait_ms: float | None = None
         self._recent.clear()
         self._ring.clear()
-        self._doubtful.clear()
 
     @property
     def in_speech(self) -> bool:
@@ -127,38 +119,28 @@ class Endpointer:
         """Forget the running utterance and the pre-roll, as after a wake word. The position goes on."""
         self._clear()
 
-    def feed(self, frame: Samples, probability: float, doubtful: float = 0.0) -> list[Found]:
-        """The next (160,) frame; what follows from it, in order. doubtful: the same while our own voice plays, be it ours."""
+    def feed(self, frame: Samples, probability: float) -> list[Found]:
+        """The next (160,) frame; what follows from it, in order."""
         speech = probability >= self.threshold
         self._position += 1
-        if self._frames:
-            return self._running(frame, speech)
-        return self._idle(frame, speech, doubtful)
+        return self._running(frame, speech) if self._frames else self._idle(frame, speech)
 
     def end_now(self) -> list[Found]:
         """End the running utterance at once: the button was released, or the source ended."""
         return [self._end(cut=False)] if self._frames else []
 
-    def _idle(self, frame: Samples, speech: bool, doubtful: float) -> list[Found]:
+    def _idle(self, frame: Samples, speech: bool) -> list[Found]:
         self._ring.append(frame)
-        self._doubtful.append(doubtful >= self.threshold)
         self._recent.append(speech)
         if sum(self._recent) < self._onset_frames:
             return []
-        self._frames = list(self._ring)[-self._reach() :]
+        self._frames = list(self._ring)
         self._first = self._position - len(self._frames)
         self._speech_first = self._position - len(self._recent) + list(self._recent).index(True)
         self._speech_last = self._position
         self._speech_frames = sum(self._recent)
         pre_roll = np.concatenate(self._frames)
         return [Onset(pre_roll, float(self._first * FRAME_MS), float(self._speech_first * FRAME_MS))]
-
-    def _reach(self) -> int:
-        """Frames of the ring that belong to the utterance: the pre-roll, and before it what sounded like the same words."""
-        reach = self._kept
-        while reach < len(self._ring) and any(list(self._doubtful)[-reach - _GAP : -reach]):
-            reach += _GAP
-        return min(reach, len(self._ring))
 
     def _running(self, frame: Samples, speech: bool) -> list[Found]:
         self._frames.append(frame)
