@@ -99,6 +99,8 @@ async def test_a_handler_that_hangs_is_killed_with_its_process(desk: Desk) -> No
     desk.registry.reload()  # the same process, a shorter limit
     assert (await act(desk, "hang"))[0] is Status.TIMEOUT
     await until(lambda: not os.path.exists(f"/proc/{pid}"))
+    desk.plugin("x", MANIFEST, HANDLERS)
+    desk.registry.reload()  # 300 ms would also have to start a process
     status, values, _ = await act(desk, "go")
     assert status is Status.OK and values["pid"] != pid
 
