@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from command import Home
 
 from voice_needle.clock import ScriptedClock
 from voice_needle.dispatch.ledger import Ledger
+from voice_needle.dispatch.registry import bundled_folder
 from voice_needle.dispatch.timers import TimerStore
+from voice_needle.evaluation.scenarios import effects_of
 from voice_needle.evaluation.soak import START, Diary
-from voice_needle.evaluation.soak_day import happenings
+from voice_needle.evaluation.soak_day import LAMPS, happenings
 from voice_needle.evaluation.soak_report import judge, slope
 from voice_needle.events import Call, Status
 from voice_needle.tools import Tool
@@ -57,17 +62,33 @@ LAMP = Tool("light_switch", "", plugin="home")
 TIMER = Tool("timer_set", "", plugin="desk")
 
 
+HOUSE = {"kitchen": {"kitchen light"}, "bedroom": {"bedroom light", "reading lamp"}}
+
+
+def lamps_of(tool: str, arguments: Mapping[str, Any]) -> frozenset[str] | None:
+    return frozenset(HOUSE[arguments["room"]]) if tool == "light_switch" else None
+
+
+async def bedroom(ledger: Ledger, diary: Diary, status: Status) -> int:
+    """One more call, for two lamps."""
+    row = await ledger.begin(LAMP, Call("light_switch", {"room": "bedroom", "state": "on"}))
+    await ledger.settle(row, status, {})
+    diary.ended.append((row, status.value))
+    return row
+
+
 async def made(tmp_path: Path, wrong: str) -> list[str]:
     """The problems of a run with one lamp call and one timer, in which one thing went wrong."""
     clock = ScriptedClock(START)
     ledger, timers, diary = Ledger.open(tmp_path / "ledger.db", clock), TimerStore(tmp_path / "timers.db", clock), Diary()
-    lamp = await ledger.begin(LAMP, Call("light_switch", {}))
+    lamp = await ledger.begin(LAMP, Call("light_switch", {"room": "kitchen", "state": "on"}))
     await ledger.settle(lamp, Status.OK, {})
     number = timers.add(clock.now() + timedelta(minutes=1), "egg")
     timer = await ledger.begin(TIMER, Call("timer_set", {}))
     await ledger.settle(timer, Status.OK, {"number": number + (wrong == "timer lost")})
     diary.ended = [(lamp, "ok"), (timer, "ok")]
-    commands = [("kitchen light", "ON")]
+    kitchen = ("kitchen light", '{"state": "ON"}')
+    diary.sent = [(lamp, [kitchen]), (timer, [])]
     due = clock.now() + timedelta(minutes=1)
     await clock.advance(120.0)
     if wrong != "timer missed":
@@ -83,9 +104,31 @@ async def made(tmp_path: Path, wrong: str) -> list[str]:
         case "told twice":
             diary.ended.append((lamp, "ok"))
         case "ledger open":
-            diary.ended.append((await ledger.begin(LAMP, Call("light_switch", {})), "ok"))
+            diary.ended.append((await ledger.begin(LAMP, Call("light_switch", {"room": "kitchen"})), "ok"))
         case "done twice":
-            commands *= 2
+            diary.sent[0][1].append(kitchen)
+        case "two lamps":
+            both = [("bedroom light", "ON"), ("reading lamp", "ON")]
+            diary.sent.append((await bedroom(ledger, diary, Status.OK), both))
+        case "one of two lamps":
+            diary.sent.append((await bedroom(ledger, diary, Status.OK), [("bedroom light", "ON")]))
+        case "the other lamp":
+            diary.sent[0] = (lamp, [("hall light", "ON")])
+        case "doubled here, lost there":
+            diary.sent[0][1].append(kitchen)
+            diary.sent.append((await bedroom(ledger, diary, Status.OK), []))
+        case "uncalled":
+            diary.sent.append((0, [kitchen]))
+        case "late":
+            unsure = await bedroom(ledger, diary, Status.UNCONFIRMED)
+            diary.sent += [(unsure, [("bedroom light", "ON")]), (0, [("reading lamp", "ON")])]
+        case "timer given up":
+            diary.rang = []
+        case "timer twice":
+            diary.rang *= 2
+        case "timer without a speaker":
+            diary.rang = [(due, due + timedelta(seconds=45))]
+            diary.mute = [(due - timedelta(seconds=20), due + timedelta(seconds=40))]
         case "crash":
             diary.crashes.append("KeyError")
         case "fault":
@@ -94,7 +137,7 @@ async def made(tmp_path: Path, wrong: str) -> list[str]:
             diary.memory = [(minute / 60, 200.0 + minute / 60) for minute in range(600)]
     ledger.close()
     timers.close()
-    report = judge(diary, tmp_path / "ledger.db", tmp_path / "timers.db", clock.now(), commands)
+    report = judge(diary, tmp_path / "ledger.db", tmp_path / "timers.db", clock.now(), lamps_of)
     assert report["ok"] == (not report["problems"])
     return list(report["problems"])
 
@@ -104,7 +147,10 @@ async def made(tmp_path: Path, wrong: str) -> list[str]:
     [
         ("timer lost", "the store has"), ("timer missed", "did not ring"), ("timer late", "40 s late"),
         ("ledger doubled", "has the end ok,ok"), ("ledger lost", "is not in the ledger"), ("never told", "was never told"),
-        ("told twice", "told 2 times"), ("ledger open", "has the end None"), ("done twice", "2 commands reached"),
+        ("told twice", "told 2 times"), ("ledger open", "has the end None"), ("done twice", "kitchen light got ON 2 times, not 1"),
+        ("one of two lamps", "reading lamp never got ON"), ("the other lamp", "hall light got ON 1 times, not 0"),
+        ("doubled here, lost there", "bedroom light never got ON"), ("uncalled", "without a call: kitchen light got ON"),
+        ("timer given up", "was given up: nobody heard it"), ("timer twice", "rang 2 times"),
         ("crash", "KeyError"), ("fault", "1 faults EngineFailed"), ("leak", "memory grows by 1.0 MB an hour"),
     ],
 )  # fmt: skip
@@ -113,8 +159,20 @@ async def test_the_judge_sees(tmp_path: Path, wrong: str, said: str):
     assert any(said in problem for problem in problems), problems
 
 
-async def test_the_judge_is_content_with_a_good_run(tmp_path: Path):
-    assert await made(tmp_path, "nothing") == []
+@pytest.mark.parametrize("right", ["nothing", "two lamps", "late", "timer without a speaker"])
+async def test_the_judge_is_content_with_a_good_run(tmp_path: Path, right: str):
+    assert await made(tmp_path, right) == []
+
+
+def test_the_house_of_the_soak_has_two_lamps_in_the_bedroom():
+    home = effects_of("home", bundled_folder() / "home")
+    world = home.World(SimpleNamespace(url=""), home.Simulator("mqtt://localhost"))
+    asked = {room: world.lamps_of("light_switch", {"room": room, "state": "on"}) for room in LAMPS}
+    assert asked == {
+        "kitchen": {"kitchen light"}, "hall": {"hall light"}, "office": {"office light"},
+        "bedroom": {"bedroom light", "reading lamp"},
+    }  # fmt: skip
+    assert world.lamps_of("timer_set", {"duration": 60}) is None
 
 
 def test_the_slope_is_found_under_noise_and_its_interval_holds_the_truth():

@@ -11,7 +11,7 @@ from typing import Any
 from voice_needle.assembly import Tooling
 from voice_needle.evaluation.mosquitto import Mosquitto
 
-from .simulator import Simulator
+from .simulator import Simulator, slug
 
 
 class World:
@@ -38,6 +38,15 @@ class World:
                     await asyncio.to_thread(self.house.reset, value)
                 case _:
                     raise ValueError(f"the home's world has no {key}")
+
+    def lamps_of(self, tool: str, arguments: Mapping[str, Any]) -> frozenset[str] | None:
+        """The lamps that a call is to move, by the house's own list; None where the call is not about lamps or plugs."""
+        room, device = arguments.get("room"), arguments.get("device")
+        if tool == "device_switch" and device:
+            return frozenset(name for name in self.house.real if slug(name) == device)
+        if not tool.startswith("light_") or not room:
+            return None
+        return frozenset(lamp for lamp, place in self.house.lamps.items() if room in ("everywhere", place))
 
     async def check(self, effect: Mapping[str, Any], tooling: Tooling) -> str:
         wrong = []

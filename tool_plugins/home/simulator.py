@@ -125,6 +125,12 @@ class Simulator:
                 self._report(thing.name, self.real[thing.name])
         self._client.publish("sim/reset", b"", qos=1).wait_for_publish(10.0)
 
+    @property
+    def lamps(self) -> dict[str, str]:
+        """Every lamp and its room, as a value of the room vocabulary."""
+        things = (*self._zigbee.values(), *self._announced.values())
+        return {thing.name: slug(thing.room) for thing in things if thing.kind == "light"}
+
     def changed(self) -> dict[str, State]:
         """The devices that are not as at first."""
         things = (*self._zigbee.values(), *self._announced.values())

@@ -13,10 +13,10 @@ import logging
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,12 @@ from voice_needle.config import Config
 from voice_needle.dispatch.host import Host
 from voice_needle.dispatch.hosts import Hosts
 from voice_needle.dispatch.manifest import Manifest
+from voice_needle.dispatch.timers import Ring
 from voice_needle.evaluation.soak_card import CardMicrophone, CardSpeaker
 from voice_needle.evaluation.soak_day import Happening, happenings
 from voice_needle.evaluation.soak_report import judge
 from voice_needle.evaluation.synthetic_speech import pink_noise, speak
-from voice_needle.events import CallEnded, Event, Fault, SpeechStarted, TimerRang
+from voice_needle.events import CallEnded, Event, Fault, SpeechStarted
 from voice_needle.plugin import Context, Result
 from voice_needle.tools import Tool
 from voice_needle.workers import Workers
@@ -51,7 +52,10 @@ class Diary:
     happened: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     ended: list[tuple[int, str]] = field(default_factory=list)  # (ledger row, status) of each call, as it was told
-    rang: list[tuple[datetime, datetime]] = field(default_factory=list)  # (due, when it rang)
+    sent: list[tuple[int, list[tuple[str, str]]]] = field(default_factory=list)
+    """(ledger row, what the devices got from the end of the call before until its own); 0: a call without a row, or none."""
+    rang: list[tuple[datetime, datetime]] = field(default_factory=list)  # (due, when it rang to the end)
+    mute: list[tuple[datetime, datetime]] = field(default_factory=list)  # when there was no speaker
     heard: int = 0
     crashes: list[str] = field(default_factory=list)
 
@@ -106,6 +110,7 @@ class Soak:
         self._todo = happenings(hours, seed)[::-1]
         self._undo: list[tuple[float, str]] = []  # (when, what comes back)
         self._idle_since: float | None = None
+        self._counted = 0  # commands that are in the diary
         self._next_sample = 0.0
         self._began = time.monotonic()
         self.speaker = CardSpeaker()
@@ -127,6 +132,7 @@ class Soak:
                         await self._assistant.run()
                     except Exception as error:
                         self.diary.crashes.append(f"{type(error).__name__}: {error}")
+                    self._sent(0)
                     return self.report()
         finally:
             logging.getLogger().removeHandler(errors)
@@ -149,16 +155,18 @@ class Soak:
             stack, config, self.clock, self.workers, self._tooling, self.microphone, self.speaker, live=False
         )
         self._assistant = Assistant(parts, config, emit=self._emit)
+        self._assistant.ring = self._noted(self._assistant.ring)
         await parts.speaker.start()
         attend(stack, self._assistant, self._tooling, live=False)
 
     def report(self) -> dict[str, Any]:
         assert self._tooling is not None
+        files = self._tooling.ledger.file, self._tooling.timers.file
         return {
             "simulated_hours": round(self.clock.monotonic() / 3600.0, 2),
             "real_seconds": round(time.monotonic() - self._began, 1),
             "seed": self._seed,
-            **judge(self.diary, self._tooling.ledger.file, self._tooling.timers.file, self.clock.now(), self.world.house.commands),
+            **judge(self.diary, *files, self.clock.now(), self.world.lamps_of),
         }
 
     def _silent(self) -> bool:
@@ -172,12 +180,26 @@ class Soak:
                 self.diary.heard += 1
             case CallEnded(result=result):
                 self.diary.ended.append((result.ledger_id or 0, result.status.value))
-            case TimerRang(due=due):
-                self.diary.rang.append((due, self.clock.now()))
+                self._sent(result.ledger_id or 0)
             case Fault(error=error):
                 self.diary.faults[error.partition(" ")[0]] += 1
             case _:
                 return
+
+    def _sent(self, row: int) -> None:
+        commands = self.world.house.commands
+        self.diary.sent.append((row, commands[self._counted :]))
+        self._counted += len(self.diary.sent[-1][1])
+
+    def _noted(self, ring: Callable[[Ring], Awaitable[None]]) -> Callable[[Ring], Awaitable[None]]:
+        """`ring`; what it told to the end is noted. An attempt that nobody heard is none."""
+
+        async def noted(what: Ring) -> None:
+            began = self.clock.now()
+            await ring(what)
+            self.diary.rang.append((what.due, began))
+
+        return noted
 
     def _stray(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         self.diary.crashes.append(f"{context.get('message')}: {context.get('exception')!r}")
@@ -221,6 +243,7 @@ class Soak:
                 self.microphone.plugged = False
             case "speaker":
                 self.speaker.unplug()
+                self.diary.mute.append((self.clock.now(), self.clock.now() + timedelta(seconds=event.lasts_s)))
             case "broker":
                 await asyncio.to_thread(self.world.broker.stop)
         if event.lasts_s:

@@ -7,8 +7,8 @@ import math
 import sqlite3
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
 WARM_UP_H = 1.0  # caches, pools and buffers fill in the first hour
 MOST_GROWTH_MB_H = 0.5  # a month of it would be 360 MB; less is not told from noise in a day
-LATE_S = 15.0  # a timer waits for an answer to end before it rings
+LATE_S = 15.0  # a timer waits for an answer to end before it rings, and for a speaker that is away
 EXPECTED = frozenset({"DeviceLost"})  # what unplugging means
 T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.10, 2.09, 2.09, 2.08, 2.07)
 
 
-def judge(diary: Diary, ledger: Path, timers: Path, now: datetime, commands: Sequence[tuple[str, str]]) -> dict[str, Any]:
+LampsOf = Callable[[str, Mapping[str, Any]], frozenset[str] | None]
+
+
+def judge(diary: Diary, ledger: Path, timers: Path, now: datetime, lamps_of: LampsOf) -> dict[str, Any]:
     """Counts, and `problems`: what should not be; `ok` when there is none.
 
-    commands: what reached the devices of the home. Each of its sentences moves one lamp, so there are as many as calls that may
-    have been carried out.
+    lamps_of: (tool, arguments) -> the lamps that such a call is to move, each once; None where it is not about lamps.
     """
-    calls, calls_wrong = _calls(ledger, diary, commands)
+    calls, calls_wrong = _calls(ledger, diary, lamps_of)
     rings, rings_wrong = _timers(timers, ledger, diary, now)
     held = slope(diary.memory)
     problems = [*diary.crashes, *calls_wrong, *rings_wrong]
@@ -51,32 +53,66 @@ def judge(diary: Diary, ledger: Path, timers: Path, now: datetime, commands: Seq
     }
 
 
-def _calls(ledger: Path, diary: Diary, commands: Sequence[tuple[str, str]]) -> tuple[dict[str, Any], list[str]]:
-    """Every call has one row, every row one end, every end was told once, and the lamps moved as often as the ledger says."""
+def _calls(ledger: Path, diary: Diary, lamps_of: LampsOf) -> tuple[dict[str, Any], list[str]]:
+    """Every call has one row, every row one end, every end was told once, and each call moved its lamps once."""
     with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as db:
         rows = db.execute(
-            "SELECT c.id, c.plugin, c.tool, group_concat(o.kind) FROM calls c"
+            "SELECT c.id, c.tool, c.arguments, group_concat(o.kind) FROM calls c"
             " LEFT JOIN outcomes o ON o.call = c.id AND o.kind <> 'late' GROUP BY c.id"
         ).fetchall()
-    ends = {number: (plugin, tool, kinds) for number, plugin, tool, kinds in rows}
-    wrong = [f"ledger row {number} ({tool}) has the end {kinds}" for number, (_, tool, kinds) in ends.items() if not kinds or "," in kinds]
+    ends = {number: (tool, json.loads(arguments), kinds) for number, tool, arguments, kinds in rows}
+    wrong = [f"ledger row {number} ({tool}) has the end {kinds}" for number, (tool, _, kinds) in ends.items() if not kinds or "," in kinds]
     told = Counter(number for number, _ in diary.ended if number)
     wrong += [f"ledger row {number} was told {count} times" for number, count in told.items() if count != 1]
     wrong += [f"ledger row {number} was never told" for number in ends.keys() - told.keys()]
     wrong += [f"call {number} was told and is not in the ledger" for number in told.keys() - ends.keys()]
-    done = sum(kinds in ("ok", "unconfirmed", "partial", "timeout") for plugin, _, kinds in ends.values() if plugin == "home")
-    if done != len(commands):
-        wrong.append(f"{len(commands)} commands reached the lamps, and the ledger has {done}")
+    wrong += _moved(diary, ends, lamps_of)
     return {
         "ledger_rows": len(ends),
         "told": len(diary.ended),
         "statuses": dict(Counter(status for _, status in diary.ended)),
-        "lamp_commands": len(commands),
+        "lamp_commands": sum(len(commands) for _, commands in diary.sent),
     }, wrong
 
 
+def _moved(diary: Diary, ends: Mapping[int, tuple[str, Mapping[str, Any], str]], lamps_of: LampsOf) -> list[str]:
+    """Call by call: each lamp it is about got its command once, no other did, and nothing came without a call.
+
+    What became of a call that did not end well is not known: its commands may come while the next one runs, or never.
+    """
+    wrong: list[str] = []
+    owed: Counter[tuple[str, str]] = Counter()
+    for row, commands in diary.sent:
+        tool, arguments, kinds = ends.get(row, ("no call", {}, ""))
+        got = Counter((name, _state(payload)) for name, payload in commands)
+        lamps = lamps_of(tool, arguments) if row else frozenset()
+        if lamps is None or (row and "state" not in arguments):  # no soak asks for it: nothing came twice, and that is all
+            want = Counter(dict.fromkeys(got, 1))
+        else:
+            want = Counter((name, str(arguments.get("state")).upper()) for name in lamps)
+        extra, missing = got - want, want - got
+        late = extra & owed
+        owed -= late
+        called = f"ledger row {row} ({tool} {dict(arguments)})" if row else "without a call"
+        wrong += [f"{called}: {name} got {what} {got[name, what]} times, not {want[name, what]}" for name, what in extra - late]
+        if kinds == "ok":
+            wrong += [f"{called} is ok, and {name} never got {what}" for name, what in missing]
+        else:
+            owed += missing
+    return wrong
+
+
+def _state(payload: str) -> str:
+    """ON or OFF of a command, also in JSON; the whole payload where it says neither."""
+    try:
+        said = json.loads(payload)
+    except ValueError:
+        return payload
+    return str(said["state"]) if isinstance(said, dict) and "state" in said else payload
+
+
 def _timers(file: Path, ledger: Path, diary: Diary, now: datetime) -> tuple[dict[str, Any], list[str]]:
-    """Every timer that the ledger knows is in the store, and has rung once, in time."""
+    """Every timer that the ledger knows is in the store, and was heard once, in time or as soon as there was a speaker."""
     with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as db:
         rows = db.execute("SELECT number, due, ended FROM timers").fetchall()
     with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as db:
@@ -87,22 +123,32 @@ def _timers(file: Path, ledger: Path, diary: Diary, now: datetime) -> tuple[dict
             )
         ]
     overdue = now - timedelta(seconds=LATE_S)
-    missed = [number for number, due, ended in rows if ended is None and due < overdue.timestamp()]
+    heard = Counter(due for due, _ in diary.rang)
     rung = [number for number, _, ended in rows if ended == "rung"]
-    late = [(at - due).total_seconds() for due, at in diary.rang]
-    wrong = [f"timer {number} did not ring" for number in missed]
+    lost = [number for number, due, ended in rows if ended == "rung" and not heard[datetime.fromtimestamp(due, UTC)]]
+    silent = [number for number, due, ended in rows if ended is None and due < overdue.timestamp()]
+    late = [(at - _audible(due, diary)).total_seconds() for due, at in diary.rang]
+    wrong = [f"timer {number} was given up: nobody heard it" for number in lost]
+    wrong += [f"timer {number} did not ring" for number in silent]
+    wrong += [f"the timer of {due:%H:%M:%S} rang {count} times" for due, count in heard.items() if count > 1]
     wrong += [f"a timer rang {seconds:.0f} s late" for seconds in late if seconds > LATE_S]
     if sorted(made) != sorted(number for number, _, _ in rows):
         wrong.append(f"the ledger set timers {made}, the store has {[row[0] for row in rows]}")
-    if len(diary.rang) < len(rung):
-        wrong.append(f"{len(rung)} timers count as rung, {len(diary.rang)} were heard")
     return {
         "set": len(rows),
-        "rung": len(rung),
-        "missed": len(missed),
-        "still_running": sum(ended is None for _, _, ended in rows) - len(missed),
+        "rung": len(rung) - len(lost),
+        "missed": len(lost) + len(silent),
+        "still_running": sum(ended is None for _, _, ended in rows) - len(silent),
         "latest_s": round(max(late, default=0.0), 2),
     }, wrong
+
+
+def _audible(due: datetime, diary: Diary) -> datetime:
+    """When it could be heard at the earliest: speakers that were away, one after the other, put it off."""
+    for gone, back in sorted(diary.mute):
+        if gone <= due < back:
+            due = back
+    return due
 
 
 def slope(samples: Sequence[tuple[float, float]]) -> dict[str, Any]:
