@@ -202,6 +202,12 @@ def picture(report: Mapping[str, Any], out: Path) -> None:
         label = f"{found['slope_mb_h']:+.3f} MB/h, 95 % [{low:+.3f}, {high:+.3f}], after the first hour"
         axes.plot(ends, [middle_y + found["slope_mb_h"] * (x - middle_x) for x in ends], color="#e45756", label=label)
     axes.set_ylim(0, max(held) * 1.15)
+    timers, calls = report["timers"], report["calls"]
+    axes.set_title(
+        f"{report['simulated_hours']:g} simulated hours: {report['utterances']} utterances, {calls['ledger_rows']} calls,"
+        f" {timers['rung']} timers rung, {report['crashes']} crashes, {len(report['problems'])} problems",
+        fontsize=10,
+    )
     axes.set_xlabel("simulated hours")
     axes.set_ylabel("MB")
     axes.legend(loc="lower right")
