@@ -183,6 +183,8 @@ class Listener:
         turn.state = TurnState.TRANSCRIBING
         started = time.perf_counter()
         ahead = await hearing.ahead if hearing.ahead is not None else None
+        if ahead is not None and ahead.transcript.refused and ahead.transcript.text and not self._speaking():
+            ahead = None  # the pause was waited out, and all of it may be clearer than its beginning
         if ahead is not None:
             transcript = ahead.transcript
         else:

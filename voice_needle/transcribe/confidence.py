@@ -35,6 +35,13 @@ def features(grammar: Reading, trigram: Reading, phones: float) -> tuple[float, 
     return agreement(grammar.words, trigram.words), difference
 
 
+def seconded(reply: Reading, others: tuple[Reading, ...], phones: float) -> tuple[float, ...]:
+    """`features` of a reply. Its agreement counts two thirds with the reading that is most like it, a third with the least: a grammar
+    finds words in a cough, and the wider grammar finds the same ones."""
+    alike = [agreement(reply.words, other.words) for other in others]
+    return (2.0 * max(alike) + min(alike)) / 3.0, max(EMPTY, reply.score - phones)
+
+
 def logistic(values: tuple[float, ...], weights: tuple[float, ...]) -> float:
     """weights: one a value, then the intercept."""
     total = weights[-1] + sum(value * weight for value, weight in zip(values, weights[:-1], strict=True))

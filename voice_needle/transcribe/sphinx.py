@@ -18,7 +18,7 @@ from voice_needle.errors import EngineFailed, EngineMissing, StorageError, Voice
 from voice_needle.events import Transcript, Utterance, Word
 from voice_needle.tools import Toolset
 from voice_needle.transcribe import compiled
-from voice_needle.transcribe.confidence import Reading, agreement, features, logistic
+from voice_needle.transcribe.confidence import Reading, features, logistic, seconded
 from voice_needle.transcribe.hallucination import loudest_dbfs
 from voice_needle.transcribe.noise import add_floor, floor_rms
 
@@ -119,8 +119,7 @@ class SphinxRecogniser:
         confidence = logistic(features(grammar, trigram, phones.score), WEIGHTS)
         if reply and self._settings.full:
             short, short_words = self.decode(REPLIES, sound)
-            best = max((trigram, grammar), key=lambda other: agreement(short.words, other.words))
-            sure = logistic(features(short, best, phones.score), WEIGHTS) if short.words else 0.0
+            sure = logistic(seconded(short, (trigram, grammar), phones.score), WEIGHTS) if short.words else 0.0
             if short.words and (sure > confidence or not grammar.words):
                 return self._transcript(short, short_words, (grammar, trigram), sure)
         if not grammar.words:  # the trigram model's words where the grammar found no whole sentence
