@@ -101,8 +101,11 @@ async def test_a_handler_that_hangs_is_killed_with_its_process(desk: Desk) -> No
     await until(lambda: not os.path.exists(f"/proc/{pid}"))
     desk.plugin("x", MANIFEST, HANDLERS)
     desk.registry.reload()  # 300 ms would also have to start a process
-    status, values, _ = await act(desk, "go")
-    assert status is Status.OK and values["pid"] != pid
+    for _ in range(10):  # a busy machine may not have started the next one within the first call's time
+        status, values, why = await act(desk, "go")
+        if status is Status.OK:
+            break
+    assert status is Status.OK and values["pid"] != pid, why
 
 
 async def test_a_handler_that_lets_go_keeps_its_process(desk: Desk) -> None:
