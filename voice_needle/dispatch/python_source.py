@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -71,9 +72,17 @@ class Source:
                 yield f"{function} in {module}:{found.lineno} needs '{name}', which a call may leave out", ""
 
 
+def _tree(path: Path) -> ast.Module:
+    source = path.read_bytes()
+    for _ in range(4):
+        with contextlib.suppress(SystemError):  # CPython counts the depth of all threads' parsing in one place (gh-106905)
+            return ast.parse(source, filename=str(path))
+    return ast.parse(source, filename=str(path))
+
+
 def _parse(path: Path) -> tuple[dict[str, _Function | None], bool, str]:
     try:
-        tree = ast.parse(path.read_bytes(), filename=str(path))
+        tree = _tree(path)
     except OSError:
         return {}, False, f"there is no file {path.name} beside the manifest"
     except SyntaxError as error:
