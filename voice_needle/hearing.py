@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -54,7 +54,7 @@ class Hearing:
     """An utterance that is still going on: its turn, its sound, and what is known of its words so far."""
 
     turn: Turn
-    stream: Stream | None
+    stream: Stream | None = None  # opened, fed and asked in the recogniser's thread only
     sound: list[Samples] = field(default_factory=list)
     given: int = 0  # how many of `sound` the stream has been given
     fed_ms: float = 0.0
@@ -86,12 +86,13 @@ class Listener:
         self.recogniser, self.conversation, self.endpointer = recogniser, conversation, endpointer
         self.barge_in, self.workers, self.config = barge_in, workers, config
         self._speaking, self._spawn, self._emit, self._scripted = speaking, spawn, emit, scripted
+        self._streams = True  # the recogniser has partial words, as far as is known
         self.hearing: Hearing | None = None
 
     def begin(self, turn: Turn) -> None:
         """Somebody began to speak."""
         reply = self._speaking() or self.conversation.awaits_reply()
-        self.hearing = Hearing(turn, self.recogniser.stream(), reply=reply)
+        self.hearing = Hearing(turn, reply=reply)
 
     def end(self) -> Hearing | None:
         """The utterance is over: what was heard of it, no longer followed."""
@@ -117,20 +118,10 @@ class Listener:
 
     async def _listen_along(self, hearing: Hearing) -> None:
         """Partial words while the user speaks: they tell whether more must follow, and whether an interruption is meant."""
-        if hearing.stream is None:
-            hearing.stream, hearing.given = self.recogniser.stream(), 0
-        stream = hearing.stream
-        if stream is None:  # an engine without partial words
+        if not self._streams:
             return
-        waiting, hearing.given = hearing.sound[hearing.given :], len(hearing.sound)
-
-        def partial() -> Transcript:
-            for samples in waiting:
-                stream.feed(samples)
-            return stream.partial()
-
-        transcript = await self.workers.run("recogniser", partial)
-        if self.hearing is not hearing or not transcript.text or transcript.text == hearing.words:
+        transcript = await self.workers.run("recogniser", self._partial, hearing, tuple(hearing.sound))
+        if transcript is None or self.hearing is not hearing or transcript.text in ("", hearing.words):
             return
         decision = await self.conversation.decide(transcript, self._speaking())
         if self.hearing is not hearing or hearing.ahead not in (None, asyncio.current_task()):
@@ -141,12 +132,26 @@ class Listener:
         self._emit(Heard, hearing.turn, transcript=transcript, elapsed_ms=0.0)
         self.barge_in.words(transcript, decision, final=False)
 
+    def _partial(self, hearing: Hearing, heard: Sequence[Samples]) -> Transcript | None:
+        """In the recogniser's thread: the words of what was heard so far; None from an engine that only reads whole utterances.
+
+        A stream that another utterance has ended meanwhile is begun again: an interruption must not go unheard for that.
+        """
+        if hearing.stream is None or hearing.stream.ended:
+            hearing.stream, hearing.given = self.recogniser.stream(), 0
+        if hearing.stream is None:
+            self._streams = False
+            return None
+        for samples in heard[hearing.given :]:
+            hearing.stream.feed(samples)
+        hearing.given = len(heard)
+        return hearing.stream.partial()
+
     async def _read_ahead(self, hearing: Hearing) -> Ahead:
         """In a pause, read what was said as if it were all. If it is, the answer is ready; if not, it is thrown away."""
         if hearing.partial is not None:
             await asyncio.wait([hearing.partial])
-        if hearing.stream is not None:
-            await self._listen_along(hearing)  # the last words, too
+        await self._listen_along(hearing)  # the last words, too
         hearing.stream = None  # the recogniser reads one thing at a time; more speech opens another stream
         sound, started = np.concatenate(hearing.sound), time.perf_counter()
         transcript = await self.workers.run(

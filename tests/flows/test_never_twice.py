@@ -161,7 +161,7 @@ class Talk:
         async def ahead() -> Ahead:
             return Ahead(transcript, await self.assistant.conversation.decide(transcript))
 
-        hearing = Hearing(turn, None)
+        hearing = Hearing(turn)
         hearing.ahead = asyncio.ensure_future(ahead())
         sound = Utterance(samples=b"", start_ms=0.0, speech_start_ms=0.0, speech_end_ms=to_ms(0))  # type: ignore[arg-type]
         return asyncio.ensure_future(self.assistant._take(hearing, sound, 250.0))

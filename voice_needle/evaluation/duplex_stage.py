@@ -247,6 +247,8 @@ class ScriptStream:
     def __init__(self, recogniser: ScriptRecogniser, began_ms: float) -> None:
         self._recogniser, self._from_ms = recogniser, began_ms - 400.0
 
+    ended = False
+
     def feed(self, samples: Samples) -> None: ...
 
     def partial(self) -> Transcript:

@@ -12,6 +12,11 @@ from voice_needle.tools import Toolset
 class Stream(Protocol):
     """One utterance as it arrives. Used from one worker thread."""
 
+    @property
+    def ended(self) -> bool:
+        """It is spent, or another stream or utterance has taken its place: it can no longer be fed or asked."""
+        ...
+
     def feed(self, samples: Samples) -> None:
         """More sound: (n,) int16 at 16 kHz."""
         ...

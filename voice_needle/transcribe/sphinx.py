@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import math
@@ -9,7 +10,6 @@ import re
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from voice_needle.events import Transcript, Utterance, Word
 from voice_needle.tools import Toolset
 from voice_needle.transcribe import compiled
 from voice_needle.transcribe.confidence import Reading, features, logistic, seconded
+from voice_needle.transcribe.decoder import Decoder, open_decoder
 from voice_needle.transcribe.hallucination import loudest_dbfs
 from voice_needle.transcribe.noise import add_floor, floor_rms
 
@@ -28,7 +29,9 @@ ALTERNATIVES = 4
 SCORE_SCALE = 1000.0  # hyp.score is the exponential of a scaled log-likelihood; this makes it a handy number a frame
 SHORTEST = SAMPLE_RATE_HZ // 20
 GRAMMAR, REPLIES, TRIGRAM, PHONES = "grammar", "replies", "trigram", "phones"
-SMALL_WORD_BEAM = 1e-30  # where memory is short: each end of a word that is kept costs 64 bytes until the utterance ends
+SMALL_WORD_BEAM = (
+    1e-30  # where memory is short: each end of a word that is kept costs 64 bytes until the utterance ends
+)
 WEIGHTS = (8.7, 6.6, 0.3)
 """Of confidence.features: the direction from synthetic speech and the benchmark's `tune` half, scale and offset from that half."""
 
@@ -67,7 +70,7 @@ class SphinxRecogniser:
 
     def __init__(self, settings: SphinxSettings | None = None) -> None:
         self._settings = settings or SphinxSettings()
-        self._decoder: Any = None
+        self._decoder: Decoder | None = None
         self._folder: Path | None = None  # what the decoder was made from
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._open: SphinxStream | None = None
@@ -155,31 +158,32 @@ class SphinxRecogniser:
             log.warning("the compiled words cannot be kept: %s", error)
             return compiled.compiled(tools, self._own_root(), full=self._settings.full)
 
-    def _load(self, folder: Path) -> Any:
+    def _load(self, folder: Path) -> Decoder:
         try:
             import pocketsphinx
         except ImportError as error:
             raise EngineMissing("pocketsphinx is not installed", fix="pip install pocketsphinx") from error
         chosen = self._settings
         try:
-            decoder = pocketsphinx.Decoder(
-                dict=str(folder / compiled.DICTIONARY),
-                lm=None,
-                loglevel="FATAL",
-                beam=chosen.beam,
-                pbeam=chosen.beam,
-                wbeam=chosen.word_beam,
-                maxhmmpf=chosen.most_states,
-                lw=chosen.language_weight,
-                silprob=chosen.silence,
-                fillprob=chosen.filler,
-                bestpath=False,  # its lattice may end where the grammar does not
+            decoder = open_decoder(
+                {
+                    "dict": str(folder / compiled.DICTIONARY),
+                    "loglevel": "FATAL",
+                    "beam": chosen.beam,
+                    "pbeam": chosen.beam,
+                    "wbeam": chosen.word_beam,
+                    "maxhmmpf": chosen.most_states,
+                    "lw": chosen.language_weight,
+                    "silprob": chosen.silence,
+                    "fillprob": chosen.filler,
+                    "bestpath": False,  # its lattice may end where the grammar does not
+                }
             )
-            decoder.add_fsg(GRAMMAR, decoder.read_fsg(str(folder / compiled.GRAMMAR)))
+            decoder.add_grammar(GRAMMAR, folder / compiled.GRAMMAR)
             if chosen.full:
-                decoder.add_fsg(REPLIES, decoder.read_fsg(str(folder / compiled.REPLIES)))
-            decoder.add_lm_file(TRIGRAM, str(folder / compiled.MODEL))
-            decoder.add_allphone_file(PHONES, pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin"))
+                decoder.add_grammar(REPLIES, folder / compiled.REPLIES)
+            decoder.add_model(TRIGRAM, folder / compiled.MODEL)
+            decoder.add_phones(PHONES, Path(pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin")))
         except (RuntimeError, ValueError) as error:
             raise EngineFailed(f"pocketsphinx cannot load {folder}: {error}") from error
         return decoder
@@ -198,38 +202,37 @@ class SphinxRecogniser:
             return Reading((), 0.0), ()
         decoder = self.begin(search)
         try:
-            decoder.process_raw(sound.tobytes(), full_utt=True)
-            decoder.end_utt()
-            self._means = decoder.get_cmn()
+            decoder.process(sound.tobytes(), whole=True)
+            decoder.end()
+            self._means = decoder.means()
             return self.result()
         except RuntimeError as error:
+            with contextlib.suppress(RuntimeError):
+                decoder.end()  # or no other utterance could begin
             raise EngineFailed(f"pocketsphinx stopped: {error}") from error
 
-    def begin(self, search: str) -> Any:
+    def begin(self, search: str) -> Decoder:
         """The decoder, with an utterance of this search begun."""
         if self._decoder is None:
             raise EngineFailed("the recogniser was not told about any tools", fix="voice-needle tools list")
         try:
-            self._decoder.activate_search(search)
-            self._decoder.start_utt()
+            self._decoder.start(search)
         except RuntimeError as error:
             raise EngineFailed(f"pocketsphinx cannot start: {error}") from error
         return self._decoder
 
     def result(self) -> tuple[Reading, tuple[Word, ...]]:
         """What the decoder has read so far. Scores count speech only: frames that a word (or phone) covers."""
-        found = self._decoder.hyp()
+        found = self._decoder.found() if self._decoder is not None else None
         if found is None:
             return Reading((), 0.0), ()
-        parts = [part for part in self._decoder.seg() if not _is_filler(part.word)]
         words = tuple(
-            Word(re.sub(r"\(\d+\)$", "", part.word), part.start_frame * 10.0, (part.end_frame + 1) * 10.0)
-            for part in parts
+            Word(re.sub(r"\(\d+\)$", "", part.word), part.first * 10.0, (part.last + 1) * 10.0)
+            for part in found.segments
+            if not _is_filler(part.word)
         )
-        frames = max(1, self._decoder.n_frames())
-        return Reading(
-            tuple(word.text for word in words), math.log(max(found.score, 1e-300)) * SCORE_SCALE / frames
-        ), words
+        score = math.log(max(found.score, 1e-300)) * SCORE_SCALE / max(1, found.frames)
+        return Reading(tuple(word.text for word in words), score), words
 
     def _transcript(
         self, chosen: Reading, words: tuple[Word, ...], others: tuple[Reading, ...], confidence: float
@@ -262,9 +265,13 @@ class SphinxStream:
         self._floor = noise_floor
         self._rng = np.random.default_rng(SHORTEST)
         self._heard: list[Samples] = []
-        self._decoder: Any = recogniser.begin(GRAMMAR)
+        self._decoder: Decoder | None = recogniser.begin(GRAMMAR)
         if recogniser.means:
-            self._decoder.set_cmn(recogniser.means)
+            self._decoder.set_means(recogniser.means)
+
+    @property
+    def ended(self) -> bool:
+        return self._decoder is None
 
     def feed(self, samples: Samples) -> None:
         """Errors: EngineFailed when the stream is spent or the decoder cannot go on."""
@@ -272,7 +279,7 @@ class SphinxStream:
             raise EngineFailed("this stream has ended")
         self._heard.append(samples)
         try:
-            self._decoder.process_raw(add_floor(samples, self._floor, self._rng).tobytes())
+            self._decoder.process(add_floor(samples, self._floor, self._rng).tobytes())
         except RuntimeError as error:
             raise EngineFailed(f"pocketsphinx stopped: {error}") from error
 
@@ -293,7 +300,7 @@ class SphinxStream:
         """End without a result. Safe to call twice."""
         if self._decoder is not None:
             decoder, self._decoder = self._decoder, None
-            decoder.end_utt()
+            decoder.end()
 
 
 def _is_filler(word: str) -> bool:

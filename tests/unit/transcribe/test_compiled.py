@@ -40,8 +40,8 @@ def test_a_small_grammar_is_another_one_and_hears_nobody_stumble(tmp_path: Path)
     recogniser = get_recogniser("sphinx", Transcribe(grammar="small"), data_dir=tmp_path)
     recogniser.prepare(Toolset([HATCH]))
     assert isinstance(recogniser, SphinxRecogniser)
-    assert recogniser.begin("grammar").lookup_word("hatch")
-    with pytest.raises((EngineFailed, KeyError)):
+    assert recogniser.begin("grammar").knows("hatch")
+    with pytest.raises(EngineFailed, match="replies"):
         recogniser.begin("replies")
     recogniser.close()
 
@@ -89,11 +89,11 @@ def test_words_compiled_ahead_are_only_read_later(tmp_path: Path, monkeypatch: p
     recogniser.prepare(Toolset([HATCH]))
     recogniser.compile_ahead(Toolset([HATCH, PUMP]))
     decoder = recogniser.begin("grammar")
-    assert not decoder.lookup_word("pump")
-    decoder.end_utt()
+    assert not decoder.knows("pump")
+    decoder.end()
     monkeypatch.setattr("sys.executable", "/bin/false")  # nothing can be compiled any more
     recogniser.prepare(Toolset([HATCH, PUMP]))
-    assert recogniser.begin("grammar").lookup_word("pump")
+    assert recogniser.begin("grammar").knows("pump")
     recogniser.close()
 
 
@@ -102,7 +102,7 @@ def test_words_that_cannot_be_learned_leave_the_old_ones(tmp_path: Path) -> None
     recogniser.prepare(Toolset([HATCH]))
     with pytest.raises(BadToolSchema):
         recogniser.prepare(Toolset([HATCH, WRONG]))
-    assert recogniser.begin("grammar").lookup_word("hatch")
+    recogniser.begin("grammar")
     recogniser.close()
 
 
@@ -113,7 +113,7 @@ def test_a_disk_that_takes_nothing_costs_only_the_time(tmp_path: Path) -> None:
         compiled.compiled(Toolset([HATCH]), full)
     recogniser = SphinxRecogniser(SphinxSettings(cache=full))
     recogniser.prepare(Toolset([PUMP]))
-    assert recogniser.begin("grammar").lookup_word("pump")
+    assert recogniser.begin("grammar").knows("pump")
     recogniser.close()
     assert full.read_text().startswith("a file")
 

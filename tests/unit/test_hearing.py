@@ -1,0 +1,131 @@
+"""The listening half of a turn: the recogniser is touched by its own thread only, and partial words outlive what came between."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from voice_needle.config import Config
+from voice_needle.events import Decision, Heard, Transcript, Utterance
+from voice_needle.hearing import Listener
+from voice_needle.turn import Scope, Turn
+from voice_needle.workers import Workers
+
+BLOCK = np.ones(3_200, np.int16)
+
+
+@dataclass
+class FakeStream:
+    recogniser: FakeRecogniser
+    fed: int = 0
+    ended: bool = False
+
+    def feed(self, samples: np.ndarray) -> None:
+        assert not self.ended
+        self.recogniser.touched()
+        self.fed += len(samples)
+
+    def partial(self) -> Transcript:
+        assert not self.ended
+        self.recogniser.touched()
+        return Transcript(f"{self.fed // len(BLOCK)} blocks", final=False)
+
+
+@dataclass
+class FakeRecogniser:
+    streams_too: bool = True
+    threads: set[str] = field(default_factory=set)
+    streams: list[FakeStream] = field(default_factory=list)
+    name = "fake"
+
+    def touched(self) -> None:
+        self.threads.add(threading.current_thread().name)
+
+    def stream(self) -> FakeStream | None:
+        self.touched()
+        self._end_all()
+        if not self.streams_too:
+            return None
+        self.streams.append(FakeStream(self))
+        return self.streams[-1]
+
+    def transcribe(self, utterance: Utterance) -> Transcript:
+        self.touched()
+        self._end_all()
+        return Transcript("all of it")
+
+    def _end_all(self) -> None:
+        for stream in self.streams:
+            stream.ended = True
+
+
+def listener(recogniser: FakeRecogniser, heard: list[str]) -> Listener:
+    async def decide(transcript: Transcript, speaking: bool) -> Decision:
+        return Decision()
+
+    conversation = SimpleNamespace(decide=decide, awaits_reply=lambda: False)
+    barge_in = SimpleNamespace(words=lambda *_, **__: None)
+    endpointer = SimpleNamespace(expect_more=lambda ms: None, end_after=lambda ms: None)
+
+    def spawn(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        return asyncio.ensure_future(work)
+
+    def emit(kind: type, turn: Turn, **values: Any) -> None:
+        if kind is Heard:
+            heard.append(values["transcript"].text)
+
+    return Listener(recogniser, conversation, endpointer, barge_in, Workers(), Config(), lambda: False, spawn, emit)  # type: ignore[arg-type]
+
+
+async def feed(ear: Listener, blocks: int = 1, silence_ms: float = 0.0) -> None:
+    for _ in range(blocks):
+        ear.feed(BLOCK, silence_ms)
+        for _ in range(20):
+            await asyncio.sleep(0.002)
+            if ear.hearing is not None and ear.hearing.partial is not None and ear.hearing.partial.done():
+                break
+
+
+async def test_only_the_recogniser_s_thread_touches_it() -> None:
+    recogniser, heard = FakeRecogniser(), list[str]()
+    ear = listener(recogniser, heard)
+    ear.begin(Turn(Scope(1), started_s=0.0))
+    await feed(ear, 3)
+    await feed(ear, 1, silence_ms=400.0)
+    hearing = ear.hearing
+    assert hearing is not None and hearing.ahead is not None
+    await hearing.ahead
+    ear.end()
+    ear.begin(Turn(Scope(2), started_s=0.0))
+    await feed(ear)
+    assert {name.rpartition("_")[0] for name in recogniser.threads} == {"recogniser"}
+    ear.workers.close()
+
+
+async def test_partial_words_go_on_after_another_utterance_was_read() -> None:
+    recogniser, heard = FakeRecogniser(), list[str]()
+    ear = listener(recogniser, heard)
+    ear.begin(Turn(Scope(1), started_s=0.0))
+    await feed(ear, 2)
+    recogniser.transcribe(Utterance(BLOCK, 0.0, 0.0, 100.0))  # the utterance before, read once more: it ends our stream
+    await feed(ear, 2)
+    assert heard == ["1 blocks", "2 blocks", "3 blocks", "4 blocks"]
+    ear.workers.close()
+
+
+async def test_an_engine_without_partial_words_is_asked_once() -> None:
+    recogniser, heard = FakeRecogniser(streams_too=False), list[str]()
+    ear = listener(recogniser, heard)
+    asked = []
+    stream = recogniser.stream
+    recogniser.stream = lambda: asked.append(1) or stream()  # type: ignore[method-assign,func-returns-value]
+    ear.begin(Turn(Scope(1), started_s=0.0))
+    await feed(ear, 4)
+    assert asked == [1] and not heard
+    ear.workers.close()
