@@ -147,16 +147,19 @@ class Listener:
         hearing.given = len(heard)
         return hearing.stream.partial()
 
+    def _whole(self, hearing: Hearing, utterance: Utterance) -> Transcript:
+        """In the recogniser's thread. It reads one thing at a time: more speech opens another stream."""
+        hearing.stream = None
+        return self.recogniser.transcribe(utterance)
+
     async def _read_ahead(self, hearing: Hearing) -> Ahead:
         """In a pause, read what was said as if it were all. If it is, the answer is ready; if not, it is thrown away."""
         if hearing.partial is not None:
             await asyncio.wait([hearing.partial])
         await self._listen_along(hearing)  # the last words, too
-        hearing.stream = None  # the recogniser reads one thing at a time; more speech opens another stream
         sound, started = np.concatenate(hearing.sound), time.perf_counter()
-        transcript = await self.workers.run(
-            "recogniser", self.recogniser.transcribe, Utterance(sound, 0.0, 0.0, to_ms(len(sound)), reply=hearing.reply)
-        )
+        utterance = Utterance(sound, 0.0, 0.0, to_ms(len(sound)), reply=hearing.reply)
+        transcript = await self.workers.run("recogniser", self._whole, hearing, utterance)
         transcript, decision = await self._decide(transcript)
         if self.hearing is hearing and hearing.ahead is asyncio.current_task():
             listen = self.config.listen

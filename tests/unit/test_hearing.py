@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from voice_needle.config import Config
 from voice_needle.events import Decision, Heard, Transcript, Utterance
@@ -116,6 +117,32 @@ async def test_partial_words_go_on_after_another_utterance_was_read() -> None:
     recogniser.transcribe(Utterance(BLOCK, 0.0, 0.0, 100.0))  # the utterance before, read once more: it ends our stream
     await feed(ear, 2)
     assert heard == ["1 blocks", "2 blocks", "3 blocks", "4 blocks"]
+    ear.workers.close()
+
+
+async def test_speech_that_goes_on_while_a_pause_is_read_loses_no_words() -> None:
+    recogniser, heard = FakeRecogniser(), list[str]()
+    ear = listener(recogniser, heard)
+    slow = threading.Event()
+    feed_block = FakeStream.feed
+
+    def feed_slowly(stream: FakeStream, samples: np.ndarray) -> None:
+        slow.wait(0.05)
+        feed_block(stream, samples)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeStream, "feed", feed_slowly)
+        ear.begin(Turn(Scope(1), started_s=0.0))
+        for block in range(24):  # the pause begins and ends while partial words are still being looked for
+            ear.feed(BLOCK, 400.0 if block % 3 == 2 else 0.0)
+            await asyncio.sleep(0.01)
+        hearing = ear.hearing
+        assert hearing is not None and hearing.partial is not None
+        slow.set()
+        await asyncio.wait([hearing.partial])
+        assert hearing.partial.exception() is None
+        await feed(ear)
+    assert heard[-1] == "25 blocks"
     ear.workers.close()
 
 
