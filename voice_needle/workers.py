@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,13 @@ from typing import TypeVar
 from voice_needle.clock import settle
 
 T = TypeVar("T")
+
+
+def _after_sound() -> None:
+    """Where the process has real-time priority, a model's thread has the least of it: the loop and the sound come first."""
+    if os.sched_getscheduler(0) in (os.SCHED_RR, os.SCHED_FIFO):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
 
 
 class Workers:
@@ -33,7 +41,9 @@ class Workers:
         """`function(*arguments)` in the thread called `name`. Cancelling the caller abandons the result, not the work."""
         pool = self._pools.get(name)
         if pool is None:
-            pool = self._pools[name] = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+            pool = self._pools[name] = ThreadPoolExecutor(
+                max_workers=1, thread_name_prefix=name, initializer=_after_sound
+            )
         self._begin()
         future = asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
         future.add_done_callback(self._done)

@@ -310,8 +310,8 @@ def interruptions(show: Performance) -> list[Said]:
     """The lines that were said over our voice."""
     out = []
     for said in show.said:
-        during = [m for m in show.moments if abs(m.at_ms - said.start_ms) <= 15.0]
-        if said.line.say and any(moment.sounding for moment in during):
+        before = [moment for moment in show.moments if moment.at_ms <= said.start_ms + 15.0]
+        if said.line.say and any(moment.sounding for moment in before[-2:]):
             out.append(said)
     return out
 

@@ -7,6 +7,8 @@ the machine cannot keep up with its sound, the gaps are counted: a performance w
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -33,7 +35,8 @@ from voice_needle.speak.engine import Voice
 from voice_needle.speak.speaker import Speaker
 from voice_needle.workers import Workers
 
-STALL_MS = 350.0  # the embedded recogniser holds Python's lock for 0.2 s at most on a machine with time for it
+STALL_MS = 250.0  # without a frame; nothing in the assistant takes the loop for so long
+STARVED = 0.1  # of the time of a performance that one of its threads waited for a processor
 LATE_MS = 60.0  # from giving a line to a player until its first sample is in the microphone, about
 
 
@@ -51,13 +54,49 @@ class Live:
 class LivePerformance(Performance):
     """A performance on real devices, and how far it can be trusted: not at all where the machine stood still meanwhile.
 
-    gaps: stretches of sound that were lost. stalls: how often the assistant heard nothing for STALL_MS.
+    gaps: stretches of sound that were lost. stalls: how often the assistant heard nothing for STALL_MS. starved: share of the time
+    that its most waiting thread, the recogniser as a rule, was ready to run and got no processor.
     """
 
     gaps: int = 0
     stalls: int = 0
+    starved: float = 0.0
     verdict: str = ""  # of the echo self-test
     delay_ms: float | None = None
+
+    @property
+    def disturbances(self) -> int:
+        """0: what the assistant did is its own doing."""
+        return self.gaps + self.stalls + (self.starved > STARVED)
+
+
+class Starvation:
+    """How long threads of this process were ready to run and had to wait, or the whole machine stood still for another one."""
+
+    def __init__(self) -> None:
+        self._began_s, self._stolen_s, self._waited_s = time.monotonic(), _stolen_s(), _waited_s()
+
+    def share(self) -> float:
+        """Since it was made: of that time, the most that one thread waited, and what was stolen from one processor."""
+        waited = max((now - self._waited_s.get(thread, 0.0) for thread, now in _waited_s().items()), default=0.0)
+        stolen = (_stolen_s() - self._stolen_s) / (os.cpu_count() or 1)
+        return (waited + stolen) / max(1e-3, time.monotonic() - self._began_s)
+
+
+def _waited_s() -> dict[str, float]:
+    """Of each thread: seconds on the run queue (proc(5), schedstat); nothing where the kernel does not count them."""
+    found = {}
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            found[thread.name] = int((thread / "schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    return found
+
+
+def _stolen_s() -> float:
+    """Seconds that a hypervisor gave to others, of all processors together."""
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        return int(Path("/proc/stat").read_text(encoding="ascii").split()[8]) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 class _FromNow(RealClock):
@@ -155,8 +194,10 @@ async def perform_live(ears: Ears, scenario: Scenario, voice: str, live: Live) -
                 source.ended.set()
 
         await speaker.start()
+        starvation = Starvation()
         await assistant.run()
         await dispatcher.settled()
+        show.starved = starvation.share()
         show.gaps = live.sink.underruns + live.source.overruns
         show.mode = assistant.barge_in.mode
         if assistant.duplex is not None:
@@ -165,7 +206,7 @@ async def perform_live(ears: Ears, scenario: Scenario, voice: str, live: Live) -
         show.entries = list(reversed(dispatcher.history(100)))
         show.made = [call for _, call in journal.done]
         undone_by = {entry.undoes for entry in show.entries if entry.undoes is not None}
-        judge(show, journal, {e.id for e in show.entries if e.id in undone_by and e.status == "ok"})
         show.turns = turns.all
+        judge(show, journal, {e.id for e in show.entries if e.id in undone_by and e.status == "ok"})
     show.wall_s = time.perf_counter() - began
     return show
