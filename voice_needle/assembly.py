@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+SMALL_BOARD_MB = 512  # budgets up to this are worth a little processor time
 
 
 def drop(event: Event) -> None:
@@ -261,6 +262,8 @@ async def open_assistant(
 
     registry = registry or open_registry(config)
     check_budget(config, len(registry.plugins))
+    if config.budget.memory_mb <= SMALL_BOARD_MB:
+        memory.hold_little()
     async with AsyncExitStack() as stack:
         workers = Workers()
         stack.callback(workers.close)
