@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from voice_needle import memory
-from voice_needle.assembly import open_tooling
+from voice_needle import memory, upkeep
+from voice_needle.assembly import attend, open_tooling
 from voice_needle.cli.scaffold import write_plugin
 from voice_needle.clock import RealClock, ScriptedClock
 from voice_needle.config import Config, Dispatch
@@ -119,3 +120,25 @@ async def test_free_memory_goes_back_once_after_what_was_said_and_never_while_so
     assert await later() == [1, 3]
     task.cancel()
     workers.close()
+
+
+@pytest.mark.parametrize("live", [False, True])
+async def test_every_assistant_is_tidied_up_after(live: bool, monkeypatch: pytest.MonkeyPatch):
+    begun: list[str] = []
+
+    async def forever(name: str, *_: Any) -> None:
+        begun.append(name)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(upkeep, "tidy", lambda *some: forever("tidy"))
+    monkeypatch.setattr(upkeep, "keep_fresh", lambda *some: forever("keep fresh"))
+    monkeypatch.setattr(upkeep, "at_start", lambda tooling: [])
+    tooling: Any = SimpleNamespace(
+        timers=SimpleNamespace(run=lambda ring: forever("timers")), dispatcher=SimpleNamespace(recover=list), troubles=[]
+    )
+    router = SimpleNamespace(router=None)
+    assistant: Any = SimpleNamespace(ring=None, parts=SimpleNamespace(recogniser=None, conversation=router, workers=None))
+    async with AsyncExitStack() as stack:
+        attend(stack, assistant, tooling, live=live)
+        await asyncio.sleep(0)
+        assert begun == ["timers", "tidy"] + ["keep fresh"] * live
