@@ -9,7 +9,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # What the product needs from Debian, what its demo speaks with, and what its tests start.
 APT_RUN := python3-venv libportaudio2 libspeexdsp1 espeak-ng flite mosquitto openssh-client
 APT_TEST := openssl pulseaudio pulseaudio-utils libasound2-plugins festival festvox-kallpc16k festvox-us-slt-hts sox postgresql systemd systemd-container zstd
-APT_IMAGE := mmdebstrap qemu-user-static binfmt-support e2fsprogs genimage mtools dosfstools zstd systemd device-tree-compiler u-boot-tools \
+APT_IMAGE := mmdebstrap arch-test qemu-user-static binfmt-support e2fsprogs genimage mtools dosfstools zstd systemd device-tree-compiler u-boot-tools \
 	qemu-system-arm u-boot-qemu openssh-client flite sox
 
 .PHONY: help setup demo test lint fast clean install image boot-test apt-run apt-test

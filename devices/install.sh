@@ -26,7 +26,8 @@ extras=${EXTRAS:+[$EXTRAS]}
 "$app/bin/python" -m pip install -q --disable-pip-version-check --upgrade "$here$extras"
 mkdir -p "$units" "$root/usr/local/bin" "$root/usr/lib/sysusers.d" "$root/usr/lib/tmpfiles.d"
 # No system slots here, so nothing to update or to confirm.
-install -m 644 "$here"/systemd/voice-needle.service "$here"/systemd/voice-needle-setup.service "$here"/systemd/voice-needle.target "$units"
+install -m 644 "$here"/systemd/voice-needle.service "$here"/systemd/voice-needle-setup.service \
+    "$here"/systemd/voice-needle-hostname.service "$here"/systemd/voice-needle.target "$units"
 install -m 644 "$here/systemd/voice-needle.sysusers" "$root/usr/lib/sysusers.d/voice-needle.conf"
 install -m 644 "$here/systemd/voice-needle.tmpfiles" "$root/usr/lib/tmpfiles.d/voice-needle.conf"
 ln -sf /opt/voice-needle/bin/voice-needle "$root/usr/local/bin/voice-needle"

@@ -366,6 +366,7 @@ def attend(stack: AsyncExitStack, assistant: Assistant, tooling: Tooling, *, liv
         stack.push_async_callback(_stopped, asyncio.ensure_future(work))
 
     beside(tooling.timers.run(assistant.ring))
+    beside(upkeep.tidy(assistant))
     for entry in tooling.dispatcher.recover():
         assistant.tell_of(entry)
     for trouble in tooling.troubles:

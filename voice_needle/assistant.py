@@ -101,7 +101,7 @@ class Assistant:
         self.tested = False  # it has run, or is not wanted
         if parts.echo is not None:
             self.speaker.add_tap(parts.echo.tap)
-        self._turns = 0
+        self.turns = 0  # so many were begun
         self.listener = Listener(
             parts.recogniser, parts.conversation, parts.endpointer, self.barge_in, parts.workers, config,
             self.speaking, self._spawn, self._emit, isinstance(self.clock, ScriptedClock),
@@ -237,8 +237,8 @@ class Assistant:
                 self.barge_in.nothing_said()
 
     def _begin(self, onset: Onset) -> None:
-        self._turns += 1
-        turn = Turn(Scope(self._turns), started_s=self.clock.monotonic())
+        self.turns += 1
+        turn = Turn(Scope(self.turns), started_s=self.clock.monotonic())
         self.listener.begin(turn)
         self._emit(SpeechStarted, turn)
         self.barge_in.onset(turn)
@@ -328,8 +328,8 @@ class Assistant:
         """Say something of our own accord: a timer that rings, a fault. Waits for its turn to speak."""
         while self.current is not None or self.listener.hearing is not None:
             await self.clock.sleep(0.2)
-        self._turns += 1
-        turn = self.current = Turn(Scope(self._turns), started_s=self.clock.monotonic(), answer=text)
+        self.turns += 1
+        turn = self.current = Turn(Scope(self.turns), started_s=self.clock.monotonic(), answer=text)
         try:
             if tone and self.config.speak.earcons:
                 await self.speaker.tone(tone)
@@ -343,7 +343,7 @@ class Assistant:
 
     async def ring(self, ring: Ring) -> None:
         """A timer is due; it has rung when this returns."""
-        self.emit(TimerRang(self._turns, self.clock.monotonic() * 1000, ring.label, ring.due))
+        self.emit(TimerRang(self.turns, self.clock.monotonic() * 1000, ring.label, ring.due))
         await self.announce(rung(ring))
 
     def tell(self, text: str) -> None:

@@ -57,7 +57,12 @@ def hold_little() -> bool:
 
 
 def give_back() -> None:
-    """Return free memory to the system. Compiling and parsing leave holes that nothing else would fill (malloc_trim(3))."""
+    """Return free memory to the system. Compiling and parsing leave holes that nothing else would fill."""
     gc.collect()
+    trim()
+
+
+def trim() -> None:
+    """Return the C library's free pages to the system; some milliseconds, without Python's lock. (malloc_trim(3))"""
     with contextlib.suppress(OSError, AttributeError):  # a C library without it
         ctypes.CDLL(None).malloc_trim(0)

@@ -135,9 +135,7 @@ def apply(wanted: FirstBoot, root: Path) -> None:
         link.unlink(missing_ok=True)
         link.symlink_to(f"/usr/share/zoneinfo/{wanted.time_zone}")
     if wanted.hostname:
-        _write(root / "etc/hostname", wanted.hostname + "\n")
-        if root == Path("/"):
-            socket.sethostname(wanted.hostname)
+        _write(root / "etc/hostname", wanted.hostname + "\n")  # voice-needle-hostname.service makes it the machine's
     keys = root / "etc/voice-needle/authorized_keys"
     if wanted.ssh_key:
         _write(keys, wanted.ssh_key.strip() + "\n")

@@ -1,9 +1,10 @@
-"""While the assistant listens: notice changed plugins and newly found devices, and teach both models the new words."""
+"""While the assistant listens: notice changed plugins and newly found devices, teach both models the new words, tidy up."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 from voice_needle import memory
 from voice_needle.assembly import Tooling
@@ -13,9 +14,13 @@ from voice_needle.tools import Toolset
 from voice_needle.transcribe.engine import Recogniser
 from voice_needle.workers import Workers
 
+if TYPE_CHECKING:
+    from voice_needle.assistant import Assistant
+
 log = logging.getLogger(__name__)
 
 EVERY_S = 30.0
+TIDY_S = 60.0
 
 
 async def keep_fresh(
@@ -42,6 +47,20 @@ async def keep_fresh(
             known = offered
         except VoiceNeedleError as error:
             log.warning("%s", error)
+
+
+async def tidy(assistant: Assistant, every_s: float = TIDY_S) -> None:
+    """When something was said since the last look, `every_s` seconds apart, and all is quiet: return free memory, until cancelled.
+
+    A recogniser's search takes and frees some 20 MB an utterance in pieces of all sizes. What is freed between pieces that
+    stay is kept by the C library, and not always used again: without this the process grows for days, with nothing lost.
+    """
+    seen = 0
+    while True:
+        await assistant.clock.sleep(every_s)
+        if assistant.turns != seen and assistant.idle:
+            seen = assistant.turns
+            await assistant.workers.run("recogniser", memory.trim)  # its own thread: not in the middle of a search
 
 
 def at_start(tooling: Tooling) -> list[str]:

@@ -27,7 +27,8 @@ active() { [ "$(systemctl show -P StatusText $unit)" = Listening ]; }
 no_network() { [ "$(ls /sys/class/net)" = lo ]; }
 read_only() { ! touch /usr/probe; }
 grown() { until_true 300 systemctl is-active -q voice-needle-grow.service && [ "$(df --output=size -m /data | tail -n 1)" -gt 700 ]; }
-limits() { systemctl show -P MemoryMax $unit | grep -qx $((900 * 1048576)) && [ "$(hostname)" = boot-test ]; }
+limits() { systemctl show -P MemoryMax $unit | grep -qx $((900 * 1048576)) && named; }
+named() { [ "$(hostname)" = boot-test ]; }
 zone() { date +%Z | grep -qE '^CES?T$'; }
 pi5() { # what a Raspberry Pi 5 needs of the kernel: south bridge, clocks, pins, Ethernet, USB, the card
     for module in rp1_pci clk_rp1 pinctrl_rp1 macb dwc3 sdhci_brcmstb snd_usb_audio brcmfmac; do modinfo -n $module || return 1; done
@@ -132,6 +133,7 @@ case $boot in
     ;;
 2)
     check "the update started, in slot b" runs b 2
+    check "the name of the boot file holds" until_true 120 named
     check "it listens and stays" kept b
     update empty
     end

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the flashable card image for Raspberry Pi 3, 4, 400, 5 and Zero 2 W; the same card boots under qemu -M virt:
 #   build.sh [OUT]      default out/image; OUT/root is Debian's part and is reused while it is there
-# Needs (Debian): mmdebstrap qemu-user-static binfmt-support e2fsprogs genimage mtools dosfstools zstd device-tree-compiler
+# Needs (Debian): mmdebstrap arch-test qemu-user-static binfmt-support e2fsprogs genimage mtools dosfstools zstd device-tree-compiler
 # u-boot-tools; and uv, python3.11.
 # Partitions: 1 boot (FAT), 2 slot a, 3 slot b (both read-only roots), 4 data. A slot is updated while the other one runs.
 set -eu
@@ -14,6 +14,11 @@ started=$(date +%s)
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 say() { printf '%4d s  %s\n' $(($(date +%s) - started)) "$*"; }
+
+# Without systemd (in a container) nobody has told the kernel who runs arm64 programs.
+binfmt=/proc/sys/fs/binfmt_misc
+[ -e $binfmt/status ] || mount -t binfmt_misc binfmt_misc $binfmt
+[ -e $binfmt/qemu-aarch64 ] || update-binfmts --enable qemu-aarch64
 
 if [ ! -e "$out/root/usr/lib/os-release" ]; then
     say "Debian's root file system (about six minutes, once)"

@@ -18,6 +18,7 @@ REPOSITORY = Path(__file__).parents[2]
 PYTHON = f"""\
 #!/bin/sh
 export PYTHONPATH=/opt/voice-needle/source:/opt/voice-needle/packages
+export LD_LIBRARY_PATH=/opt/voice-needle/base/lib
 exec /opt/voice-needle/base/bin/python{sys.version_info.major}.{sys.version_info.minor} "$@"
 """
 BINDS = {  # outside of /home and /root, which the service may not see

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from voice_needle.assembly import open_tooling
+from voice_needle import memory, upkeep
+from voice_needle.assembly import attend, open_tooling
 from voice_needle.cli.scaffold import write_plugin
-from voice_needle.clock import RealClock
+from voice_needle.clock import RealClock, ScriptedClock
 from voice_needle.config import Config, Dispatch
 from voice_needle.dispatch.registry import Registry
 from voice_needle.tools import Toolset
-from voice_needle.upkeep import at_start, keep_fresh
+from voice_needle.upkeep import TIDY_S, at_start, keep_fresh, tidy
 from voice_needle.workers import Workers
 
 
@@ -92,3 +97,48 @@ async def test_what_is_broken_is_said_at_the_start(tmp_path: Path):
     assert len(said) == 2
     assert "journal was damaged" in said[0]
     assert "plugin attic" in said[1]
+
+
+async def test_free_memory_goes_back_once_after_what_was_said_and_never_while_somebody_speaks(monkeypatch: pytest.MonkeyPatch):
+    trimmed: list[int] = []
+    clock, workers = ScriptedClock(datetime(2026, 11, 21, tzinfo=UTC)), Workers()
+    assistant: Any = SimpleNamespace(turns=0, idle=True, clock=clock, workers=workers)
+    monkeypatch.setattr(memory, "trim", lambda: trimmed.append(assistant.turns))
+
+    async def later() -> list[int]:
+        await clock.advance(TIDY_S + 1)
+        await workers.quiet()
+        return trimmed
+
+    task = asyncio.ensure_future(tidy(assistant))
+    assert await later() == []  # nothing was said yet
+    assistant.turns, assistant.idle = 1, False
+    assert await later() == []
+    assistant.idle = True
+    assert await later() == [1] and await later() == [1]
+    assistant.turns = 3
+    assert await later() == [1, 3]
+    task.cancel()
+    workers.close()
+
+
+@pytest.mark.parametrize("live", [False, True])
+async def test_every_assistant_is_tidied_up_after(live: bool, monkeypatch: pytest.MonkeyPatch):
+    begun: list[str] = []
+
+    async def forever(name: str, *_: Any) -> None:
+        begun.append(name)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(upkeep, "tidy", lambda *some: forever("tidy"))
+    monkeypatch.setattr(upkeep, "keep_fresh", lambda *some: forever("keep fresh"))
+    monkeypatch.setattr(upkeep, "at_start", lambda tooling: [])
+    tooling: Any = SimpleNamespace(
+        timers=SimpleNamespace(run=lambda ring: forever("timers")), dispatcher=SimpleNamespace(recover=list), troubles=[]
+    )
+    router = SimpleNamespace(router=None)
+    assistant: Any = SimpleNamespace(ring=None, parts=SimpleNamespace(recogniser=None, conversation=router, workers=None))
+    async with AsyncExitStack() as stack:
+        attend(stack, assistant, tooling, live=live)
+        await asyncio.sleep(0)
+        assert begun == ["timers", "tidy"] + ["keep fresh"] * live

@@ -30,23 +30,64 @@ _LET_GO_S = 0.5  # from the cancellation of a handler to the end of its process
 _LINE = 1 << 24
 
 
+class _Running:
+    """One process of the plugin and what was asked of it. reader: ends when the process is gone."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self.letting_go: set[asyncio.Future[dict[str, Any]]] = set()  # cancelled handlers that have not ended yet
+        self.condemned = False  # it was killed, or says nothing more
+        self.reader: asyncio.Task[None] | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still answer. The system is asked: the loop hears of an end only some time after it."""
+        if self.condemned or self.process.returncode is not None:
+            return False
+        try:
+            return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:  # it ended, and asyncio is about to be told
+            return False
+
+    def write(self, message: Mapping[str, Any]) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(message, default=str).encode() + b"\n")
+
+    def kill(self) -> None:
+        self.condemned = True
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    async def gone(self) -> None:
+        """Return when whoever waited for an answer has been told; after five seconds in any case."""
+        if self.reader is not None:
+            await asyncio.wait({self.reader}, timeout=5.0)
+
+
 class ProcessHost(PluginHost):
     """Like PluginHost, but the plugin's Python runs elsewhere. timers: the file that both processes share."""
 
     def __init__(self, manifest: Manifest, context: Context, timers: str) -> None:
         super().__init__(manifest, context)
         self._timers = timers
-        self._process: asyncio.subprocess.Process | None = None
-        self._reader: asyncio.Task[None] | None = None
+        self._running: _Running | None = None
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._starting = asyncio.Lock()
 
     async def ready(self) -> None:
-        """Errors: ToolUnreachable, ToolFailed."""
+        """A process that can be asked: the one that runs, or a fresh one. Errors: ToolUnreachable, ToolFailed.
+
+        A cancelled handler first has its half second to let go: until then nobody knows whether its process stays.
+        """
         async with self._starting:
-            if self._process is not None and self._process.returncode is None:
-                return
+            if (running := self._running) is not None:
+                if running.letting_go:
+                    await asyncio.wait(set(running.letting_go), timeout=_LET_GO_S)
+                if running.alive:
+                    return
+                await self._kill()
             await self._start()
             try:
                 async with asyncio.timeout(self.manifest.setup_timeout_ms / 1000):
@@ -63,7 +104,7 @@ class ProcessHost(PluginHost):
     async def _start(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "CREDENTIALS_DIRECTORY"}
         environment |= {"VOICE_NEEDLE_MEMORY_MB": str(self.manifest.memory_mb)}
-        self._process = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "voice_needle.dispatch.worker"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -71,8 +112,9 @@ class ProcessHost(PluginHost):
             start_new_session=True,
             limit=_LINE,
         )
-        self._reader = asyncio.create_task(self._read(self._process))
-        self._write(
+        self._running = running = _Running(process)
+        running.reader = asyncio.create_task(self._read(running))
+        running.write(
             {
                 "plugin": self.manifest.plugin,
                 "folder": str(self.manifest.folder),
@@ -84,63 +126,71 @@ class ProcessHost(PluginHost):
             }
         )
 
-    def _write(self, message: Mapping[str, Any]) -> None:
-        assert self._process is not None and self._process.stdin is not None
-        self._process.stdin.write(json.dumps(message, default=str).encode() + b"\n")
-
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
+    async def _read(self, running: _Running) -> None:
         """Hand each answer to whoever waits; when the process is gone, tell them all."""
+        process = running.process
         assert process.stdout is not None
         with contextlib.suppress(ValueError, OSError):
             while line := await process.stdout.readline():
                 answer = json.loads(line)
-                future = self._waiting.pop(answer["id"], None)
+                future = running.waiting.pop(answer["id"], None)
                 if future is not None and not future.done():
                     future.set_result(answer)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        running.kill()
         await process.wait()
         gone = f"the process of {self.manifest.plugin} ended ({process.returncode})"
-        if self._process is process:
-            self._process = None
-            waiting, self._waiting = self._waiting, {}
-            for future in waiting.values():
-                if not future.done():
-                    future.set_result({"error": "ToolTimeout", "what": gone})
+        for future in running.waiting.values():
+            if not future.done():
+                future.set_result({"error": "ToolTimeout", "what": gone})
+        running.waiting.clear()
 
     async def _ask(self, do: str, **request: Any) -> dict[str, Any]:
         """One request and its answer. Cancelled: the handler is cancelled too, and killed when it does not let go."""
+        running = self._running
+        if running is None or running.condemned:
+            raise ToolUnreachable(f"the process of {self.manifest.plugin} is not running")
         number = next(self._numbers)
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        if self._process is None:
-            raise ToolUnreachable(f"the process of {self.manifest.plugin} is not running")
-        self._waiting[number] = future
-        self._write({"id": number, "do": do, **request})
+        running.waiting[number] = future
+        running.write({"id": number, "do": do, **request})
         try:
             answer = await asyncio.shield(future)
         except asyncio.CancelledError:
-            await self._let_go(number, future)
+            await self._let_go(running, number, future)
             raise
         if "error" in answer:
             raise _error(answer)
         return answer
 
-    async def _let_go(self, number: int, future: asyncio.Future[dict[str, Any]]) -> None:
-        if self._process is None:
+    async def _look(self, function: str, **request: Any) -> dict[str, Any]:
+        """A hook that only looks: where its process ends meanwhile, a fresh one is asked, once."""
+        running = self._running
+        try:
+            return await self._ask("hook", function=function, **request)
+        except ToolTimeout:
+            if running is None or not running.condemned:
+                raise
+        await self.ready()
+        return await self._ask("hook", function=function, **request)
+
+    async def _let_go(self, running: _Running, number: int, future: asyncio.Future[dict[str, Any]]) -> None:
+        if not running.alive or future.done():
             return
-        self._write({"id": number, "do": "cancel"})
-        done, _ = await asyncio.wait({future}, timeout=_LET_GO_S)
-        if not done:
-            self.context.log.warning("%s hangs; its process is killed", self.manifest.plugin)
-            await self._kill()
+        running.write({"id": number, "do": "cancel"})
+        running.letting_go.add(future)
+        try:
+            done, _ = await asyncio.wait({future}, timeout=_LET_GO_S)
+            if not done:
+                self.context.log.warning("%s hangs; its process is killed", self.manifest.plugin)
+                running.kill()
+                await running.gone()
+        finally:
+            running.letting_go.discard(future)
 
     async def _kill(self) -> None:
-        process, reader = self._process, self._reader
-        if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        if reader is not None:
-            await asyncio.wait({reader}, timeout=5.0)
+        if (running := self._running) is not None:
+            running.kill()
+            await running.gone()
 
     async def call(self, context: Context, tool: Tool, arguments: Mapping[str, Any], watch: Watch) -> Result:
         kind, declared = next(iter(tool.handler.items()))
@@ -157,17 +207,17 @@ class ProcessHost(PluginHost):
         return Result(Status(answer["status"]), **answer["values"])
 
     async def condition(self, context: Context, name: str) -> str | None:
-        answer = await self._ask("hook", function=f"condition_{name}", context={"heard": context.heard})
+        answer = await self._look(f"condition_{name}", context={"heard": context.heard})
         if not answer["there"]:
             raise ToolFailed(f"{self.manifest.plugin} cannot tell whether it is {name}")
         return None if answer["value"] is None else str(answer["value"])
 
     async def vocabularies(self) -> Mapping[str, Mapping[str, Any]]:
-        value = (await self._ask("hook", function="vocabularies"))["value"]
+        value = (await self._look("vocabularies"))["value"]
         return value if isinstance(value, Mapping) else {}
 
     async def close(self) -> None:
-        if self._process is not None:
+        if self._running is not None and self._running.alive:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(5.0):
                     await self._ask("hook", function="teardown")

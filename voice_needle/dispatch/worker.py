@@ -52,7 +52,13 @@ class Worker:
             if task := self._tasks.get(number):
                 task.cancel()
             return
-        self._tasks[number] = asyncio.create_task(self._answer(number, request))
+        task = self._tasks[number] = asyncio.create_task(self._answer(number, request))
+        task.add_done_callback(lambda done: self._never_began(number) if done.cancelled() else None)
+
+    def _never_began(self, number: int) -> None:
+        """Cancelled in the moment it came: its coroutine never ran, and whoever waits must not think that it hangs."""
+        self._tasks.pop(number, None)
+        self._send({"id": number, "error": "Cancelled", "what": "cancelled before it began"})
 
     async def _answer(self, number: int, request: dict[str, Any]) -> None:
         try:

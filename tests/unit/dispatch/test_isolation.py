@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import os
+import signal
+import time
+from pathlib import Path
 
+import pytest
 from dispatch_desk import Desk, until
 
+from voice_needle.dispatch.worker import Worker
 from voice_needle.events import Call, Status
 from voice_needle.secrets import Secrets
 
@@ -41,7 +48,9 @@ async def act(ctx, how):
     ctx.state["count"] += 1
     if how == "exit": os._exit(7)
     if how == "abort": os.abort()
-    if how == "hang": time.sleep(3600)
+    if how == "hang":
+        ctx.data_dir.joinpath("hangs").touch()
+        time.sleep(3600)
     if how == "wait": await asyncio.sleep(3600)
     if how == "eat":
         held = bytearray(2 << 30)
@@ -101,11 +110,53 @@ async def test_a_handler_that_hangs_is_killed_with_its_process(desk: Desk) -> No
     await until(lambda: not os.path.exists(f"/proc/{pid}"))
     desk.plugin("x", MANIFEST, HANDLERS)
     desk.registry.reload()  # 300 ms would also have to start a process
-    for _ in range(10):  # a busy machine may not have started the next one within the first call's time
-        status, values, why = await act(desk, "go")
-        if status is Status.OK:
-            break
+    status, values, why = await act(desk, "go")
     assert status is Status.OK and values["pid"] != pid, why
+
+
+async def test_the_call_after_one_that_hangs_gets_a_fresh_process_at_once(desk: Desk) -> None:
+    """Nobody waits here until the hanging one is dead: it is still being asked to let go."""
+    home(desk)
+    pid = (await act(desk, "go"))[1]["pid"]
+    doing = asyncio.ensure_future(act(desk, "hang"))
+    await until((desk.folder / "data/x/hangs").exists)
+    desk.dispatcher.cancel(0)
+    assert (await doing)[0] is Status.CANCELLED
+    status, values, why = await act(desk, "go")
+    assert status is Status.OK and values["pid"] != pid and values["count"] == 1, why
+
+
+@pytest.mark.parametrize("manifest", [MANIFEST, MANIFEST.replace(", requires: [willing]", "")], ids=["condition", "bare"])
+async def test_a_process_that_somebody_killed_is_not_asked_although_the_loop_has_not_heard_of_it(
+    desk: Desk, manifest: str
+) -> None:
+    desk.plugin("x", manifest, HANDLERS)
+    desk.open()
+    for _ in range(3):
+        pid = int(str((await act(desk, "go"))[1]["pid"]))
+        os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + 10
+        while not ended(pid) and time.monotonic() < end:
+            time.sleep(0.001)  # noqa: ASYNC251 (the loop must not run meanwhile)
+        status, values, why = await act(desk, "go")
+        assert status is Status.OK and values["pid"] != pid, why
+
+
+async def test_a_condition_whose_process_dies_is_asked_of_a_fresh_one(desk: Desk) -> None:
+    dies_once = "def condition_willing(ctx):\n    if ctx.data_dir.joinpath('died').exists(): return None\n"
+    dies_once += "    ctx.data_dir.joinpath('died').touch()\n    os._exit(3)\n"
+    desk.plugin("x", MANIFEST, HANDLERS.replace("def condition_willing(ctx):\n    return None\n", dies_once))
+    desk.open()
+    status, _, why = await act(desk, "go")
+    assert status is Status.OK and (desk.folder / "data/x/died").exists(), why
+
+
+def ended(pid: int) -> bool:
+    """Also where nobody has collected it yet."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 async def test_a_handler_that_lets_go_keeps_its_process(desk: Desk) -> None:
@@ -117,6 +168,17 @@ async def test_a_handler_that_lets_go_keeps_its_process(desk: Desk) -> None:
     assert (await doing)[0] is Status.CANCELLED
     status, values, _ = await act(desk, "go")
     assert status is Status.OK and values["pid"] == pid
+
+
+async def test_a_call_cancelled_in_the_moment_it_comes_is_answered(tmp_path: Path) -> None:
+    """Both lines lie in the pipe; without an answer the process would be killed as one that hangs."""
+    first = {"plugin": "x", "folder": str(tmp_path), "version": "v", "settings": {}, "data_dir": str(tmp_path), "room": None}
+    answers = io.BytesIO()
+    worker = Worker({**first, "timers": str(tmp_path / "timers.sqlite")}, answers)
+    worker.take({"id": 7, "do": "hook", "function": "setup"})
+    worker.take({"id": 7, "do": "cancel"})
+    await until(answers.getvalue)
+    assert json.loads(answers.getvalue()) == {"id": 7, "error": "Cancelled", "what": "cancelled before it began"}
 
 
 async def test_timers_set_there_are_seen_here(desk: Desk) -> None:
