@@ -129,6 +129,7 @@ class Decision:
     router: str = ""
     elapsed_ms: float = 0.0
     complete: bool = True  # False: the words end where more must follow ("and ...", "to the ...")
+    clauses: tuple[str, ...] = ()  # the words of each call, from the first of its own to the next call's; () where not known
 
 
 @dataclass(frozen=True)

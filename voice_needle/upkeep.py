@@ -53,7 +53,7 @@ async def tidy(assistant: Assistant, every_s: float = TIDY_S) -> None:
     """When something was said since the last look, `every_s` seconds apart, and all is quiet: return free memory, until cancelled.
 
     A recogniser's search takes and frees some 20 MB an utterance in pieces of all sizes. What is freed between pieces that
-    stay is kept by the C library, and not always used again: without this the process grows for days, with nothing lost.
+    stay is kept by the C library, and not always used again: this is a part of what the process grows by in days, not all.
     """
     seen = 0
     while True:

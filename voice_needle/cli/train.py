@@ -67,9 +67,11 @@ def train_whole(
     out: Path, data: Path | None, minutes: float, threads: int, seed: int, report: Callable[[str], None]
 ) -> dict[str, Any]:
     """What made the shipped weights: fit on public sets and the template corpus, export, calibrate, measure, model card."""
+    from voice_needle.dispatch.registry import bundled_folder
     from voice_needle.training.fit import Settings, fit
     from voice_needle.training.heldout import development_sets
     from voice_needle.training.mixture import DEFAULT, stream
+    from voice_needle.training.own_tools import read_tools, with_plugins
     from voice_needle.training.readers import DEFAULT_DATA
     from voice_needle.training.ship import ship
 
@@ -77,7 +79,14 @@ def train_whole(
     sets = development_sets(seed, data=source)
     watched = {name: sets[name][:150] for name in ("held_out_domains", "home")}
     settings = Settings(minutes=minutes, threads=threads, seed=seed)
-    checkpoint = fit(lambda number: stream(DEFAULT, seed=number, data=source), out, settings, watched, report=report)
+    plugins = read_tools(bundled_folder())
+    checkpoint = fit(
+        lambda number: with_plugins(plugins, stream(DEFAULT, seed=number, data=source), number),
+        out,
+        settings,
+        watched,
+        report=report,
+    )
     found = ship(checkpoint, out / "weights", data=source)
     return {"after": found["own"], "weights": str(out / "weights"), "files": found["files"]}
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from voice_needle.events import Call, Decision, Outcome
 from voice_needle.route.numbers import tokenize, words_in
 from voice_needle.route.phrases import strip_polite, without_fillers
 from voice_needle.route.schemas import is_open
-from voice_needle.tools import Tool
+from voice_needle.tools import Risk, Tool, spoken_forms
 
 FROM_DIALOGUE = (
     "correction",
@@ -98,18 +99,88 @@ _READING_VERBS = frozenset(
 )
 
 
+_CHANGING_VERBS = frozenset(
+    words_in(
+        "set turn switch start stop open close lock unlock add put send move change adjust increase decrease raise lower dim play pause resume "
+        "skip order book cancel delete remove create make run begin end activate deactivate enable disable arm disarm call dial text "
+        "write record log register update buy pay transfer reserve schedule water heat cool brew drop let steer mute unmute reset restart"
+    )
+)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a guard makes of a decision. firm: the words forbid it; else they only hold what often does, in another clause."""
+
+    reason: str = ""
+    firm: bool = False
+
+
 def check(text: str, decision: Decision, tools: Mapping[str, Tool]) -> Decision:
-    """`decision`, or the same declined with the reason: negated, reported, hypothetical, conditional, past, question, statement."""
-    if not decision.calls or decision.act is not None or decision.reason in FROM_DIALOGUE:
+    """`decision`, or the same declined with the reason: negated, reported, hypothetical, conditional, past, question, statement.
+
+    Where the reason stands in another clause than the call ("don't close the blinds, turn on the light"), a call of low risk is
+    left to the engine's confidence, and any other is confirmed.
+    """
+    found = judge(text, decision, tools)
+    if not found.reason:
         return decision
+    if found.firm:
+        return replace(decision, calls=(), outcome=Outcome.DECLINE, question=None, reason=found.reason)
+    risky = any(tools[call.tool].policy.risk is not Risk.LOW for call in decision.calls if call.tool in tools)
+    return replace(decision, outcome=Outcome.CONFIRM) if risky and decision.outcome is Outcome.ACT else decision
+
+
+def judge(text: str, decision: Decision, tools: Mapping[str, Tool]) -> Judgement:
+    """Why the words may forbid the decision's calls, and whether they surely do."""
+    if not decision.calls or decision.act is not None or decision.reason in FROM_DIALOGUE:
+        return Judgement()
     words = without_fillers(tokenize(text))
     bare = _around(words, decision.calls, tools)
     if decision.reason == FROM_TEMPLATE and not _begins_open(words, decision.calls, tools):
-        return decision  # every word but the open values is the template's own
-    reason = refusal(bare, [tools[c.tool] for c in decision.calls if c.tool in tools])
+        return Judgement()  # every word but the open values is the template's own
+    called = [tools[c.tool] for c in decision.calls if c.tool in tools]
+    reason = refusal(bare, called)
     if not reason:
-        return decision
-    return replace(decision, calls=(), outcome=Outcome.DECLINE, question=None, reason=reason)
+        return Judgement()
+    if reason == "question" and called and not any(_changes(tool) for tool in called):
+        return Judgement(reason)
+    return Judgement(reason, reason not in _OF_A_CLAUSE or not _elsewhere(text, decision, tools))
+
+
+def _changes(tool: Tool) -> bool:
+    """Whether the tool is known to change something: by its policy, or a bare schema by a verb in its name or before all in its description."""
+    if tool.plugin:
+        return tool.policy.changes_state
+    return bool(_CHANGING_VERBS.intersection([*tokenize(tool.description)[:1], *_words_of_name(tool)]))
+
+
+_OF_A_CLAUSE = frozenset(["negated", "statement", "question", "past"])  # the others hold for what comes after, too
+_REFUSED_AFTER = re.compile(r"\b(?:and|but)(?: please)? (?:do not|don't|dont|no need to|never|not)\b.*$")
+_THIN = frozenset(
+    words_in(
+        "a an the to you me us i we it this that these those my your our ever even just really please want wants wanted need have had "
+        "has think should must again yet now today at all any under circumstances dare of for be been is are was were do does did will "
+        "would can could may might already still only so oh okay um uh s re d 's 're 'd not never"
+    )
+)
+
+
+def _elsewhere(text: str, decision: Decision, tools: Mapping[str, Tool]) -> bool:
+    """Whether every call's own clause may be acted on, and whole words stand between it and what the guard found before it."""
+    if len(decision.clauses) != len(decision.calls):
+        return False
+    for clause, call in zip(decision.clauses, decision.calls, strict=True):
+        own = _around(without_fillers(tokenize(clause)), [call], tools)
+        kept = _REFUSED_AFTER.sub("", " ".join(own)).split()
+        if not kept or refusal(kept, [tools[call.tool]] if call.tool in tools else []):
+            return False
+        before = strip_polite(tuple(tokenize(text[: text.find(clause)])))
+        negations = list(_NEGATION.finditer(" ".join(before)))
+        after = " ".join(before)[negations[-1].end() :].split() if negations else before[2:]
+        if before and sum(word not in _THIN for word in after) < 2:
+            return False
+    return True
 
 
 def refusal(words: Sequence[str], tools: Sequence[Tool] = ()) -> str:
@@ -140,9 +211,11 @@ def tells_only(tool: Tool) -> bool:
     """Whether the tool changes nothing: by its policy; for a bare schema, which has none, by the verb it is described with."""
     if tool.plugin or not tool.policy.changes_state:
         return not tool.policy.changes_state
-    first = tokenize(tool.description)[:1]
-    names = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tool.name).lower())
-    return bool(_READING_VERBS.intersection([*first, *names]))
+    return bool(_READING_VERBS.intersection([*tokenize(tool.description)[:1], *_words_of_name(tool)]))
+
+
+def _words_of_name(tool: Tool) -> list[str]:
+    return re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tool.name).lower())
 
 
 def _spans(words: Sequence[str], calls: Sequence[Call], tools: Mapping[str, Tool]) -> list[tuple[int, int]]:
@@ -153,13 +226,18 @@ def _spans(words: Sequence[str], calls: Sequence[Call], tools: Mapping[str, Tool
         for name, evidence in call.evidence.items():
             schema = properties.get(name)
             said = tuple(without_fillers(tokenize(evidence)))
-            if schema is None or not is_open(schema) or not said or evidence in ("default", "context"):
+            if schema is None or not said or evidence in ("default", "context") or not (is_open(schema) or _declared(schema, said)):
                 continue
             for at in range(len(words) - len(said) + 1):
                 if tuple(words[at : at + len(said)]) == said:
                     found.append((at, at + len(said)))
                     break
     return found
+
+
+def _declared(schema: Mapping[str, Any], said: tuple[str, ...]) -> bool:
+    """Whether the words are a value's own name: "do not disturb" forbids nothing."""
+    return any(tuple(tokenize(form)) == said for forms in spoken_forms(schema).values() for form in forms)
 
 
 _CARRIERS = frozenset(words_in("that which saying say says reading reads"))

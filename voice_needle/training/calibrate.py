@@ -31,7 +31,7 @@ from voice_needle.tools import Risk, Tool, Toolset
 from voice_needle.training.examples import Answer, Example
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
-TARGETS: Mapping[Risk, float] = {Risk.LOW: 0.045, Risk.MEDIUM: 0.025, Risk.HIGH: 0.01}
+TARGETS: Mapping[Risk, float] = {Risk.LOW: 0.035, Risk.MEDIUM: 0.025, Risk.HIGH: 0.01}
 CONFIRM: Mapping[Risk, float] = {Risk.LOW: 0.25, Risk.MEDIUM: 0.40, Risk.HIGH: 0.60}
 FITTED_EVERY = 5  # of a public development file, the lines that confidence is fitted on
 FLOORS = (0.0, -0.5, -1.0, -1.5)  # tried for `given`

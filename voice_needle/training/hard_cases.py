@@ -49,10 +49,10 @@ class Writer:
         self.owner = {tool: domain for domain in domains for tool in domain.tools}
         self.tools = [tool for tool in self.owner if tool in variants]
         self.kinds: dict[str, tuple[float, Callable[[Style], Case | None]]] = {
-            "intent": (34, self.intent), "chain": (11, self.chain), "two_objects": (4, self.two_objects),
-            "same_tool": (4, self.same_tool), "correction": (6, self.correction), "last_wins": (1.5, self.last_wins),
-            "but_not": (1.5, self.but_not), "taken_back": (1.5, self.taken_back), "removed": (8, self.removed),
-            "near": (8, self.near), "none": (4, self.none), "unknown_value": (5, self.unknown_value), "half": (3, self.half),
+            "intent": (34, self.intent), "chain": (14, self.chain), "two_objects": (5, self.two_objects),
+            "same_tool": (5, self.same_tool), "correction": (6, self.correction), "last_wins": (1.5, self.last_wins),
+            "but_not": (2.5, self.but_not), "taken_back": (1.5, self.taken_back), "removed": (9, self.removed),
+            "near": (8, self.near), "none": (4, self.none), "unknown_value": (5, self.unknown_value), "half": (4.5, self.half),
             **{kind: (weight, partial(self.talk, kind=kind)) for kind, weight in _TALK.items()},
         }  # fmt: skip
 

@@ -99,6 +99,13 @@ def _variant(spec: ToolSpec, tool: Tool) -> Variant:
     return Variant(spec, tool.schema(), {name: name for name in spec.parameters}, values)
 
 
+def with_plugins(plugins: Mapping[str, Sequence[Tool]], examples: Iterator[Example], seed: int, share: float = 0.06) -> Iterator[Example]:
+    """`examples`, among them `share` about the tools of `plugins`: those that come with the assistant, said in other words."""
+    mixture = OwnTools(plugins, seed)
+    while True:
+        yield mixture.example() if mixture.rng.random() < share else next(examples)
+
+
 class OwnTools(Mixture):
     """Examples of someone's tools (`mine`), and of the corpus.
 

@@ -12,7 +12,7 @@ import voice_needle
 from voice_needle.events import Call, Decision, Outcome
 from voice_needle.route.guards import check, refusal, tells_only
 from voice_needle.route.numbers import tokenize
-from voice_needle.tools import Policy, Tool
+from voice_needle.tools import Policy, Risk, Tool
 
 FRAMES = yaml.safe_load(
     (Path(voice_needle.__file__).parent / "training" / "corpus" / "_frames.yaml").read_text("utf-8")
@@ -119,3 +119,56 @@ def test_what_a_message_says_is_a_value_and_nobodys_report() -> None:
 )
 def test_words_that_only_look_like_a_frame(text: str, expected: str) -> None:
     assert refusal(tokenize(text)) == expected
+
+
+def clause_by_clause(text: str, clauses: tuple[str, ...], tool: str = "light_on") -> Decision:
+    calls = tuple(Call(tool, {}, {}) for _ in clauses)
+    return check(text, Decision(calls, Outcome.ACT, 0.9, clauses=clauses), {tool: Tool(tool, "Turn on a light.")})
+
+
+@pytest.mark.parametrize(
+    ("text", "clause"),
+    [
+        ("don't close the blinds just turn on the light", "turn on the light"),
+        ("turn on the light but don't close the blinds", "turn on the light but don't close the blinds"),
+        ("it's getting dark lights on", "lights on"),
+    ],
+)
+def test_what_another_clause_forbids_is_left_to_the_engines_confidence(text: str, clause: str) -> None:
+    assert clause_by_clause(text, (clause,)).outcome is Outcome.ACT
+
+
+@pytest.mark.parametrize(
+    ("text", "clause", "reason"),
+    [
+        ("don't turn on the light", "turn on the light", "negated"),
+        ("do not ever under any circumstances turn on the light", "turn on the light", "negated"),
+        ("i don't want you to turn on the light", "turn on the light", "negated"),
+        ("don't turn on the light just wait", "don't turn on the light just wait", "negated"),
+        ("did you turn on the light", "turn on the light", "question"),
+        ("she said close the blinds and turn on the light", "turn on the light", "reported"),
+        ("if it rains close the blinds and turn on the light", "turn on the light", "conditional"),
+    ],
+)
+def test_what_its_own_words_or_a_frame_around_all_forbid_stays_forbidden(text: str, clause: str, reason: str) -> None:
+    found = clause_by_clause(text, (clause,))
+    assert (found.outcome, found.calls, found.reason) == (Outcome.DECLINE, (), reason)
+
+
+def test_what_another_clause_forbids_is_confirmed_where_a_mistake_costs() -> None:
+    text, tool = "don't close the blinds just open the safe", Tool("open_safe", "Open the safe.", policy=Policy(risk=Risk.HIGH))
+    decision = Decision((Call("open_safe", {}, {}),), Outcome.ACT, 0.99, clauses=("open the safe",))
+    assert check(text, decision, {"open_safe": tool}).outcome is Outcome.CONFIRM
+
+
+def test_a_values_own_name_forbids_nothing() -> None:
+    sign = {"type": "string", "enum": ["do_not_disturb", "clean"]}
+    tool = Tool("set_sign", "Set the sign.", {"type": "object", "properties": {"sign": sign}})
+    call = Call("set_sign", {"sign": "do_not_disturb"}, {"sign": "do not disturb"})
+    assert check("set the sign to do not disturb", Decision((call,), Outcome.ACT, 0.9), {"set_sign": tool}).calls == (call,)
+
+
+def test_a_question_to_a_tool_that_nobody_knows_to_change_anything_is_left_to_the_engine() -> None:
+    tool = Tool("moisture", "How wet the soil is.")
+    decision = Decision((Call("moisture", {}, {}),), Outcome.ACT, 0.9)
+    assert check("is the soil wet", decision, {"moisture": tool}).outcome is Outcome.ACT

@@ -17,27 +17,43 @@ from voice_needle.route.stitch.encoder.network import Floats, Selected
 
 FEATURES = (
     "present", "rival", "servable", "start", "count", "margin", "span", "choice", "unnamed", "calls", "margins",
-    "spans", "alike", "named", "mentioned", "idle", "unexplained",
+    "spans", "alike", "named", "mentioned", "alike_lead", "named_lead", "score", "crowd", "idle", "unexplained", "doubt",
 )  # fmt: skip
 _LIMIT = 12.0
 
 
-def features(
-    selected: Selected, support: Floats, wanted: Sequence[Place], drafts: Sequence[Draft], left: tuple[float, float] = (0.0, 0.0)
-) -> Floats:
+def log_counts(selected: Selected) -> list[float]:
+    """Log-probability of each number of calls: 0, 1, 2, ... the last of so many or more."""
+    count = selected.count - selected.count.max()
+    return [float(share) for share in count - math.log(float(np.exp(count).sum()))]
+
+
+def reading_score(selected: Selected, wanted: Sequence[Place], drafts: Sequence[Draft]) -> float:
+    """Log-probability of a reading: that it is servable, that these tools are meant from there on, and each argument."""
+    score = _log_share(selected.servable) + sum(_log_share(place.present) + _log_share(place.sure) for place in wanted)
+    score += log_counts(selected)[min(len(wanted), len(selected.count) - 1)]
+    for draft in drafts:
+        score += sum(draft.spans) + sum(draft.choices) + sum(_log_share(margin) for margin in draft.margins)
+    return score
+
+
+def _log_share(logit: float) -> float:
+    return -math.log1p(math.exp(-logit)) if logit > -30 else float(logit)
+
+
+def features(selected: Selected, support: Floats, wanted: Sequence[Place], drafts: Sequence[Draft]) -> Floats:
     """One number for each of FEATURES; for a decline `wanted` and `drafts` are empty. support: (k, 3), see Prior.
 
-    left: what `leftover` finds, clauses and share of the words.
-
     Neither the number of tools nor the length of the sentence is among them: what a fit makes of those does not carry over to
-    other toolsets and to written text.
+    other toolsets and to written text. The last three are nought here, see `with_left`.
     """
     chosen = {place.tool for place in wanted}
     rivals = [float(logit) for number, logit in enumerate(selected.present) if number not in chosen]
     margins = [margin for draft in drafts for margin in draft.margins]
-    count = selected.count - selected.count.max()
-    shares = count - math.log(float(np.exp(count).sum()))
+    shares = log_counts(selected)
     backing = support[sorted(chosen)].min(axis=0) if chosen else support.max(axis=0) if len(support) else np.zeros(3)
+    rest = np.delete(support, sorted(chosen), axis=0)
+    others = (rest[:, 0].max(), (rest[:, 1] + rest[:, 2]).max()) if len(rest) else (0.0, 0.0)  # the words' best match but for the tools called
     row = [
         min((place.present for place in wanted), default=0.0),
         max(rivals, default=-_LIMIT),
@@ -49,12 +65,40 @@ def features(
         min((score for draft in drafts for score in draft.choices), default=0.0),
         float(sum(draft.unnamed for draft in drafts)),
         float(len(wanted) > 1),
-        sum(math.log1p(math.exp(-margin)) for margin in margins),
+        -sum(_log_share(margin) for margin in margins),
         sum(score for draft in drafts for score in draft.spans),
         *(float(value) for value in backing),
-        *left,
+        float(backing[0] - others[0]),
+        float(backing[1] + backing[2] - others[1]),
+        reading_score(selected, wanted, drafts),
+        float(np.logaddexp.reduce(rivals)) if rivals else -_LIMIT,
+        0.0,
+        0.0,
+        0.0,
     ]
     return np.clip(np.array(row, dtype=np.float32), -_LIMIT, _LIMIT)
+
+
+def together(rows: Sequence[Floats], count: float) -> Floats:
+    """The features of several readings as those of one: the least sure of each, the strongest rival, sums of sums.
+
+    count: log-probability that so many calls are meant, from the words as one.
+    """
+    held = np.stack(rows)
+    row = held.min(axis=0)
+    for name in ("unnamed", "margins", "spans", "score"):
+        row[FEATURES.index(name)] = held[:, FEATURES.index(name)].sum()
+    for name in ("rival", "crowd"):
+        row[FEATURES.index(name)] = held[:, FEATURES.index(name)].max()
+    row[FEATURES.index("count")], row[FEATURES.index("calls")] = count, 1.0
+    return np.asarray(np.clip(row, -_LIMIT, _LIMIT), dtype=np.float32)
+
+
+def with_left(row: Floats, idle: float, strange: float, doubt: float) -> Floats:
+    """The row with what a decision leaves unexplained (see `leftover`), and whether a guard finds the words doubtful: 0 or 1."""
+    out = row.copy()
+    out[-3:] = min(idle, _LIMIT), strange, doubt
+    return out
 
 
 @dataclass(frozen=True)

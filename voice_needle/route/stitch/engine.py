@@ -11,10 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from voice_needle.events import Call, Decision, DialogueAct, Outcome, RouteContext, Transcript
+from voice_needle.route import guards
 from voice_needle.route.gate import Thresholds
 from voice_needle.route.stitch.annotate import annotated
 from voice_needle.route.stitch.cache import TOOLSETS, SchemaCache, ToolsetVectors, ToolVectors
-from voice_needle.route.stitch.confidence import FEATURES, Calibration, features
+from voice_needle.route.stitch.clauses import best_parting, contrast, cuts
+from voice_needle.route.stitch.confidence import (
+    FEATURES,
+    Calibration,
+    features,
+    log_counts,
+    reading_score,
+    together,
+    with_left,
+)
 from voice_needle.route.stitch.decode import Draft, Place, fill, lists, one_list, places
 from voice_needle.route.stitch.dialogue import DIALOGUE_TOOLS, act_of
 from voice_needle.route.stitch.encoder.network import Encoded, Floats, Network, Selected
@@ -22,6 +32,8 @@ from voice_needle.route.stitch.encoder.tokens import Pieces
 from voice_needle.route.stitch.leftover import idle_clauses, unexplained
 from voice_needle.tools import Tool, Toolset
 
+_HOPELESS = 1e3  # a reading that only asks is worse than any parting that can be done
+_SURELY = -0.05  # log-probability that one call is meant, from which the words are not parted
 SHORTLIST = 16  # tools that are compared with one another; more are first cut down by a dot product
 _ACTS = tuple(Tool.from_schema(schema) for schema in DIALOGUE_TOOLS)
 _DANGLING = frozenset(["and", "then", "the", "a", "an", "to", "in", "on", "at", "for", "with", "of", "or", "my", "into", "from", "by", "set", "turn", "please", "as"])
@@ -35,11 +47,38 @@ class Reading:
     act: DialogueAct | None
     features: Floats
     reason: str = ""
+    clauses: tuple[str, ...] = ()  # the words of each draft, from the first of its own to the next one's
+    forbidden: str = ""  # why the words are no request (see guards), where that is sure
 
     @property
     def firm(self) -> bool:
         """Whether the network finds the request servable, and every tool likelier called than not: enough to ask about it."""
         return bool(self.features[FEATURES.index("present")] > 0.0 and self.features[FEATURES.index("servable")] > 0.0)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one pass over some words found. starts: the character at which each call begins."""
+
+    wanted: list[Place]
+    drafts: list[Draft]
+    called: list[ToolVectors]
+    starts: list[int]
+    selected: Selected
+    support: Floats
+    act: DialogueAct | None
+
+    def row(self) -> Floats:
+        return features(self.selected, self.support, self.wanted, self.drafts)
+
+    def counted(self, calls: int) -> float:
+        """Log-probability that so many calls are meant."""
+        return log_counts(self.selected)[min(calls, len(self.selected.count) - 1)]
+
+    @property
+    def score(self) -> float:
+        """Log-probability of all that was read, as far as the network says."""
+        return reading_score(self.selected, self.wanted, self.drafts)
 
 
 class StitchRouter:
@@ -118,17 +157,88 @@ class StitchRouter:
             dangling = question.kind == "missing" or text.lower().split()[-1] in _DANGLING
             if not reading.firm:
                 return Decision(confidence=1.0 - meant, reason="no tool fits", complete=not dangling)
-            return Decision(calls, Outcome.ASK, meant, question, reason="stitch", complete=not dangling)
-        return Decision(calls, Outcome.ACT, sure, reason="stitch", complete=text.lower().split()[-1] not in _DANGLING)
+            return Decision(calls, Outcome.ASK, meant, question, reason="stitch", complete=not dangling, clauses=reading.clauses)
+        return Decision(calls, Outcome.ACT, sure, reason="stitch", complete=text.lower().split()[-1] not in _DANGLING, clauses=reading.clauses)
 
     def read(self, text: str, pieces: Pieces, tools: Toolset, context: RouteContext) -> Reading:
-        """What the network makes of the words, before any threshold on confidence."""
+        """What the network makes of the words, as one or clause by clause, before any threshold on confidence."""
         held = self._vectors(tools)
+        look = self._look(text, pieces, held, tools, context)
+        if look is None:
+            return Reading((), None, np.zeros(len(FEATURES), np.float32), "no tools")
+        reading = self._reading(text, tools, *self._best(text, look, held, tools, context), act=look.act)
+        meant = contrast(text) if reading.forbidden == "negated" else None
+        if meant is None:
+            return reading
+        part = text[meant[0] : meant[1]]
+        inner = self._look(part, self.network.pieces.utterance(part), held, tools, context)
+        if inner is None or inner.act is not None or not inner.drafts:
+            return reading
+        drafts, called, starts, row = self._best(part, inner, held, tools, context)
+        other = self._reading(text, tools, drafts, called, [meant[0] + start for start in starts], row, meant[1])
+        return reading if other.forbidden else other
+
+    def _best(
+        self, text: str, look: _Look, held: ToolsetVectors, tools: Toolset, context: RouteContext
+    ) -> tuple[list[Draft], list[ToolVectors], list[int], Floats]:
+        """Calls, their tools, the character at which each begins, and the features: of the words as one, or part by part."""
+        parts = self._parted(text, look, held, tools, context) if look.act is None else []
+        if not parts:
+            return look.drafts, look.called, look.starts, look.row()
+        drafts = [draft for _, part in parts for draft in part.drafts]
+        called = [item for _, part in parts for item in part.called]
+        starts = [begin + start for begin, part in parts for start in part.starts]
+        return drafts, called, starts, together([part.row() for _, part in parts], look.counted(len(drafts)))
+
+    def _reading(
+        self, text: str, tools: Toolset, drafts: Sequence[Draft], called: Sequence[ToolVectors], starts: Sequence[int],
+        row: Floats, end: int | None = None, act: DialogueAct | None = None,
+    ) -> Reading:  # fmt: skip
+        edges = [*starts[1:], len(text) if end is None else end]
+        clauses = tuple(text[start:stop] for start, stop in zip(starts, edges, strict=True)) if drafts else ()
+        evidence = [words for draft in drafts for words in draft.call.evidence.values()]
+        idle = idle_clauses(text, starts, evidence) if drafts else 0
+        strange = unexplained(text, self.network.overlap, [held.words for held in called], evidence)
+        verdict = guards.Judgement()
+        if drafts and act is None:
+            calls = tuple(draft.call for draft in drafts)
+            verdict = guards.judge(text, Decision(calls, Outcome.ACT, clauses=clauses), tools)
+        row = with_left(row, float(idle), strange, float(verdict.reason != ""))
+        forbidden = verdict.reason if verdict.firm else ""
+        return Reading(tuple(drafts), act, row, "" if drafts else "no tool fits", clauses, forbidden)
+
+    def _parted(
+        self, text: str, whole: _Look, held: ToolsetVectors, tools: Toolset, context: RouteContext
+    ) -> list[tuple[int, _Look]]:
+        """Where each part begins, and its reading; [] where the words are better read as one."""
+        asks = any(draft.question for draft in whole.drafts)
+        if len(whole.drafts) == 1 and not asks and whole.counted(1) > _SURELY:
+            return []
+        places = cuts(text, whole.starts)
+        if not places or not whole.wanted:
+            return []
+        looks: dict[tuple[int, int], _Look | None] = {}
+
+        def score(part: tuple[int, int]) -> float | None:
+            words = text[part[0] : part[1]]
+            pieces = self.network.pieces.utterance(words)
+            looks[part] = look = self._look(words, pieces, held, tools, context) if len(pieces) > 2 else None
+            if look is None or look.act is not None or not look.drafts or any(draft.question for draft in look.drafts):
+                return None
+            return look.score
+
+        found = best_parting(text, places, score, lambda count: (whole.score if not asks else -_HOPELESS) - whole.counted(count))
+        return [(part[0], look) for part in found if (look := looks[part]) is not None] if found else []
+
+    def _look(
+        self, text: str, pieces: Pieces, held: ToolsetVectors, tools: Toolset, context: RouteContext
+    ) -> _Look | None:
+        """One pass of the network over some words; None where no tool is offered."""
         encoded = self.network.encode(pieces.ids)
         index, selected, support = self.select(text, pieces, encoded, held)
-        wanted = places(selected) if selected is not None else []
         if selected is None:
-            return Reading((), None, np.zeros(len(FEATURES), np.float32), "no tools")
+            return None
+        wanted = places(selected)
         vectors = [held.tools[index[place.tool]] for place in wanted]
         acts = [act_of(item.text.name) if item.text.name not in tools else None for item in vectors]
         top = max(range(len(wanted)), key=lambda number: wanted[number].present, default=-1)
@@ -150,16 +260,8 @@ class StitchRouter:
                 if lists(whole[single - 1], fewer_named[single - 1]) > 1:
                     wanted, drafts = [wanted[n] for n in fewer], whole
         called = [held.tools[index[place.tool]] for place in wanted]
-        row = features(selected, support, wanted, drafts, self._left(text, pieces, wanted, drafts, called))
-        return Reading(tuple(drafts), act, row, "" if wanted else "no tool fits")
-
-    def _left(
-        self, text: str, pieces: Pieces, wanted: Sequence[Place], drafts: Sequence[Draft], vectors: Sequence[ToolVectors]
-    ) -> tuple[float, float]:  # fmt: skip
-        evidence = [words for draft in drafts for words in draft.call.evidence.values()]
         starts = [int(pieces.spans[place.start, 0]) for place in wanted]
-        idle = idle_clauses(text, starts, evidence) if drafts else 0
-        return float(idle), unexplained(text, self.network.overlap, [held.words for held in vectors], evidence)
+        return _Look(wanted, drafts, called, starts, selected, support, act)
 
     def observe_tools(self, text: str, pieces: Pieces, tools: Toolset) -> tuple[list[str], Selected | None, Floats]:
         """`select` with the tools' names, for calibration."""

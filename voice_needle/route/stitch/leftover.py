@@ -6,13 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from voice_needle.route.stitch.clauses import JOINT
 from voice_needle.route.stitch.encoder.overlap import Overlap, ToolWords, stem
 
-_JOINT = re.compile(
-    r"\b(?:and )?(?:then|next|also|finally|afterwards|after that|in addition|plus|at the same time|when that's done|as well as)\b"
-    r"|\band\b",
-    re.IGNORECASE,
-)
 _WORD = re.compile(r"[a-z]+")
 _SHORT = 3  # words; a shorter clause may be an afterthought ("and now")
 
@@ -23,7 +19,7 @@ def idle_clauses(text: str, starts: Sequence[int], evidence: Iterable[str]) -> i
     starts: character at which each call begins; evidence: words behind each argument.
     """
     took = [words.lower() for words in evidence if words]
-    joints = [(0, 0), *((match.start(), match.end()) for match in _JOINT.finditer(text)), (len(text), len(text))]
+    joints = [(0, 0), *((match.start(), match.end()) for match in JOINT.finditer(text)), (len(text), len(text))]
     idle = 0
     for (joint, begin), (end, _) in pairwise(joints):
         clause = text[begin:end].lower()
