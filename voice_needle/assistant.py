@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from voice_needle.audio import FRAME_MS, Samples
+from voice_needle.audio import FRAME_MS, Samples, to_samples
 from voice_needle.barge_in import BargeIn, Verdict, has_floor
 from voice_needle.clock import Clock, ScriptedClock
 from voice_needle.config import Config
@@ -165,13 +165,16 @@ class Assistant:
         await playing
         self.speaker.sink.remove_tap(first)
         start_s = began[0] if began else None
-        lead = [frame for time_s, frame in heard if start_s is not None and time_s >= start_s - FRAME_MS / 2000.0]
-        empty = np.zeros(0, np.int16)
+        lead = [(time_s, frame) for time_s, frame in heard if start_s is not None and time_s >= start_s - FRAME_MS / 2000.0]
+        chirped = np.concatenate([np.zeros(0, np.int16), *(frame for _, frame in lead)])
         self.duplex = echo_test.judge(
-            np.concatenate([empty, *lead]), np.concatenate([frame for _, frame in noise]),
+            chirped, np.concatenate([frame for _, frame in noise]),
             reference=start_s is not None, canceller=self.parts.echo is not None and self.parts.echo.subtracts,
         )  # fmt: skip
         self.barge_in.mode = self.duplex.mode
+        if self.parts.echo is not None and self.duplex.delay_ms is not None and start_s is not None:
+            late_ms = (lead[0][0] - start_s) * 1000.0
+            self.parts.echo.rehearse(echo_test.impulse_response(chirped), to_samples(late_ms))
         log.info("duplex: %s, because %s", self.duplex.mode, self.duplex.why)
         if self.duplex.degraded:
             at_ms = self.clock.monotonic() * 1000

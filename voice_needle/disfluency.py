@@ -33,6 +33,7 @@ _EDITS = (
     "rather",
 )
 _LONGEST_REPEAT, _LONGEST_REPARANDUM, _LONGEST_FALSE_START = 4, 5, 4
+_LIKELIER_WRONG, _CERTAIN = 0.5, 0.95  # confidence
 _NUMBERS = NUMBER_WORDS | {"oh", "double"}
 _TURNS_MEANING = frozenset(
     [
@@ -59,11 +60,21 @@ _TURNS_MEANING = frozenset(
 def mended(text: str, route: Route) -> Decision | None:
     """The decision for what was meant; None where no reading of the words is a request."""
     words = re.findall(r"[\w']+", text.lower())
+    doubtful: Decision | None = None  # the first that would have to be confirmed: only where no reading is sure
+    for decision in _decisions(words, route):
+        if decision.outcome is Outcome.ACT:
+            return decision
+        doubtful = doubtful or decision
+    return doubtful
+
+
+def _decisions(words: list[str], route: Route) -> Iterator[Decision]:
     for reading in _readings(words):
         decision = route(" ".join(reading), ())
         if _requests(decision):
-            return decision
-    return _corrected(words, route) or _restarted(words, route)
+            yield decision
+    yield from _corrected(words, route)
+    yield from _restarted(words, route)
 
 
 def _requests(decision: Decision) -> bool:
@@ -108,7 +119,7 @@ def _edit_places(words: list[str]) -> Iterator[tuple[int, int]]:
                 break
 
 
-def _corrected(words: list[str], route: Route) -> Decision | None:
+def _corrected(words: list[str], route: Route) -> Iterator[Decision]:
     """A whole request, then a correction of it: "pick five boxes, make that nine"."""
     for at, _ in _edit_places(words):
         first = route(" ".join(words[:at]), ())
@@ -118,13 +129,12 @@ def _corrected(words: list[str], route: Route) -> Decision | None:
         if second.act is DialogueAct.CORRECT and _requests(second):
             calls = (*first.calls[:-1], *second.calls)
             confidence = min(first.confidence, second.confidence)
-            return replace(
+            yield replace(
                 first, calls=calls, outcome=max(first.outcome, second.outcome), confidence=confidence, act=None
             )
-    return None
 
 
-def _restarted(words: list[str], route: Route) -> Decision | None:
+def _restarted(words: list[str], route: Route) -> Iterator[Decision]:
     """A beginning that breaks off, then a whole request: "close the, turn on the hall light"."""
     for length in range(1, min(_LONGEST_FALSE_START, len(words) - 2) + 1):
         start, rest = words[:length], words[length:]
@@ -132,11 +142,13 @@ def _restarted(words: list[str], route: Route) -> Decision | None:
             continue
         decision = route(" ".join(rest), ())
         if _requests(decision):
-            return decision
-    return None
+            yield decision
 
 
 def surer(found: Decision, before: Decision) -> bool:
-    """Whether mended words say certainly what the words as they are only suggest: the same tools, and nothing to confirm."""
+    """Whether mended words say certainly what the words as they are only suggest: nothing to confirm, and the same tools, or
+    others where what the words suggest is likelier wrong than right."""
+    if found.outcome is not Outcome.ACT or found.confidence <= before.confidence:
+        return False
     same = [call.tool for call in found.calls] == [call.tool for call in before.calls]
-    return found.outcome is Outcome.ACT and same and found.confidence > before.confidence
+    return same or before.confidence < _LIKELIER_WRONG <= _CERTAIN <= found.confidence

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from voice_needle.disfluency import mended, without_repeats
+from voice_needle.disfluency import mended, surer, without_repeats
 from voice_needle.events import Call, Decision, DialogueAct, Outcome
 
 REQUESTS = {
@@ -68,3 +70,19 @@ def test_digits_that_are_said_twice_stay_two():
     assert without_repeats(["bin", "five", "five"]) == ["bin", "five", "five"]
     assert without_repeats(["bin", "five", "five"], numbers=True) == ["bin", "five"]
     assert without_repeats(["can", "you", "can", "you", "can", "you", "help"]) == ["can", "you", "help"]
+
+
+def test_a_reading_that_is_sure_is_preferred_to_an_earlier_one_that_must_be_confirmed():
+    def doubtful(text: str, before: tuple[Call, ...]) -> Decision:
+        if text == "the turn on the hall light":
+            return Decision((Call("other"),), Outcome.CONFIRM, 0.6)
+        return replace(route(text, before), complete=False) if text == "close" else route(text, before)
+
+    decision = mended("close the turn on the hall light", doubtful)
+    assert decision is not None and decision.calls == (REQUESTS["turn on the hall light"],)
+
+
+@pytest.mark.parametrize(("before", "sure", "better"), [(0.4, 0.99, True), (0.6, 0.99, False), (0.4, 0.9, False)])
+def test_other_tools_are_believed_only_where_the_words_as_they_are_suggest_what_is_likelier_wrong(before: float, sure: float, better: bool):
+    found = Decision((Call("pick"),), Outcome.ACT, sure)
+    assert surer(found, Decision((Call("count"),), Outcome.CONFIRM, before)) is better

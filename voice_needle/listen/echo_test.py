@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from voice_needle.audio import SAMPLE_RATE_HZ, Samples, to_ms, to_samples
 
@@ -86,15 +87,19 @@ def judge(heard: Samples, noise: Samples, *, reference: bool = True, canceller: 
     return Verdict("full", "the echo can be cancelled", *found)
 
 
-def measure(heard: Samples) -> tuple[int, float, float, bool]:
-    """Delay in samples, leak and distortion in dB, and whether there is an echo at all. heard: from the chirp's beginning."""
+def impulse_response(heard: Samples) -> NDArray[np.float64]:
+    """(n,) how the room answers one sample, by its delay; the end of it: distortion, which comes before. heard: from the chirp's beginning."""
     played = chirp().astype(np.float64)
     size = 1 << (len(heard) + len(played)).bit_length()
     spectrum = np.fft.rfft(played, size)
     power = np.abs(spectrum) ** 2
-    response = np.fft.irfft(
-        np.fft.rfft(heard.astype(np.float64), size) * np.conj(spectrum) / (power + power.max() * 1e-4), size
-    )
+    found = np.fft.rfft(heard.astype(np.float64), size) * np.conj(spectrum) / (power + power.max() * 1e-4)
+    return np.asarray(np.fft.irfft(found, size), np.float64)
+
+
+def measure(heard: Samples) -> tuple[int, float, float, bool]:
+    """Delay in samples, leak and distortion in dB, and whether there is an echo at all. heard: from the chirp's beginning."""
+    played, response = chirp().astype(np.float64), impulse_response(heard)
     causal = response[: len(heard)]
     at = int(np.argmax(np.abs(causal)))
     sure = bool(np.abs(causal[at]) > 12.0 * np.median(np.abs(response)))

@@ -229,3 +229,38 @@ def test_a_microphone_at_another_rate_than_the_speaker_is_cancelled_as_well(rate
         played.clean.append(played.echo.process(frame, number * 0.01).samples)
     played.heard = frames
     assert played.removed_db(6.0) > 20.0
+
+
+def first_second(acoustics: Acoustics, *, rehearsed: bool) -> float:
+    """dB of echo removed in the first second of our voice, which comes right after the self-test."""
+    quiet, chirp = np.zeros(SAMPLE_RATE_HZ * 4 // 5, np.int16), echo_test.chirp()
+    played = Played(acoustics)
+    voice = played.voice
+    played.voice = np.concatenate([chirp, quiet])
+    played.run()
+    heard = np.concatenate(played.heard)
+    if rehearsed:
+        played.echo.rehearse(echo_test.impulse_response(heard))
+    begin = len(played.heard)
+    offset_s = len(played.voice) / SAMPLE_RATE_HZ
+    for number in range(SAMPLE_RATE_HZ // BLOCK_SAMPLES):
+        block = voice[number * BLOCK_SAMPLES :][:BLOCK_SAMPLES]
+        played.room.play(block)
+        played.echo.tap(block, offset_s + number * BLOCK_SAMPLES / SAMPLE_RATE_HZ)
+        for _ in range(2):
+            at_s = played.room.position / SAMPLE_RATE_HZ
+            frame = played.room.frame()
+            played.heard.append(frame)
+            played.clean.append(played.echo.process(frame, at_s).samples)
+    return played.removed_db(begin / 100.0)
+
+
+@pytest.mark.parametrize("acoustics", [Acoustics(), Acoustics(delay_ms=250.0), Acoustics(echo_db=12.0, delay_ms=60.0)])
+def test_what_the_self_test_measured_is_practised_before_the_first_word(acoustics: Acoustics):
+    before, after = (first_second(acoustics, rehearsed=rehearsed) for rehearsed in (False, True))
+    assert after > before + 8.0
+    assert after > 15.0
+
+
+def test_a_canceller_that_is_not_there_practises_nothing():
+    EchoCanceller(None).rehearse(np.ones(8_000))
