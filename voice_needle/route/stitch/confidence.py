@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from voice_needle.errors import ModelCorrupt
-from voice_needle.route.stitch.decode import Draft, Place
+from voice_needle.route.stitch.decode import Draft, Place, log_share
 from voice_needle.route.stitch.encoder.network import Floats, Selected
 
 FEATURES = (
@@ -30,15 +30,11 @@ def log_counts(selected: Selected) -> list[float]:
 
 def reading_score(selected: Selected, wanted: Sequence[Place], drafts: Sequence[Draft]) -> float:
     """Log-probability of a reading: that it is servable, that these tools are meant from there on, and each argument."""
-    score = _log_share(selected.servable) + sum(_log_share(place.present) + _log_share(place.sure) for place in wanted)
+    score = log_share(selected.servable) + sum(log_share(place.present) + log_share(place.sure) for place in wanted)
     score += log_counts(selected)[min(len(wanted), len(selected.count) - 1)]
     for draft in drafts:
-        score += sum(draft.spans) + sum(draft.choices) + sum(_log_share(margin) for margin in draft.margins)
+        score += sum(draft.spans) + sum(draft.choices) + sum(log_share(margin) for margin in draft.margins)
     return score
-
-
-def _log_share(logit: float) -> float:
-    return -math.log1p(math.exp(-logit)) if logit > -30 else float(logit)
 
 
 def features(selected: Selected, support: Floats, wanted: Sequence[Place], drafts: Sequence[Draft]) -> Floats:
@@ -65,7 +61,7 @@ def features(selected: Selected, support: Floats, wanted: Sequence[Place], draft
         min((score for draft in drafts for score in draft.choices), default=0.0),
         float(sum(draft.unnamed for draft in drafts)),
         float(len(wanted) > 1),
-        -sum(_log_share(margin) for margin in margins),
+        -sum(log_share(margin) for margin in margins),
         sum(score for draft in drafts for score in draft.spans),
         *(float(value) for value in backing),
         float(backing[0] - others[0]),

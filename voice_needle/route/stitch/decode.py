@@ -86,7 +86,7 @@ def places(selected: Selected) -> list[Place]:
                 continue  # no peak
             (others if rank or place.present <= 0.0 else first).append(place)
     first.sort(key=lambda place: -place.present)
-    others.sort(key=lambda place: -(_log_share(place.present) + _log_share(place.sure)))
+    others.sort(key=lambda place: -(log_share(place.present) + log_share(place.sure)))
     found = first + others
     more = len(selected.count) - 1  # the last class: so many, or more
     kept: list[Place] = []
@@ -100,8 +100,9 @@ def places(selected: Selected) -> list[Place]:
     return sorted(kept, key=lambda place: place.start)
 
 
-def _log_share(logit: float) -> float:
-    return -math.log1p(math.exp(-logit)) if logit > -30 else logit
+def log_share(logit: float) -> float:
+    """Log-probability of what the logit speaks for."""
+    return -math.log1p(math.exp(-logit)) if logit > -30 else float(logit)
 
 
 def likely_spans(start: Floats, end: Floats, count: int = CANDIDATES) -> list[tuple[int, int, float]]:
