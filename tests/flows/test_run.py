@@ -190,6 +190,20 @@ def test_control_c_ends_it_at_once_without_a_traceback(home: Home):
     assert "Traceback" not in stderr
 
 
+def test_the_demo_has_the_three_effects_that_it_speaks_of(home: Home):
+    """Real time, flite's voices: the requests take half a minute to say and to answer."""
+    done = home.run("demo", "--out", home.folder / "demo", seconds=180)
+    assert done.returncode == 0, done.stderr
+    effects = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("after: ")]
+    assert effects == [
+        "after:  the kitchen light's state topic says ON",
+        "after:  the database row of hex bolts in A14 holds 635",
+        "after:  the driver's climate is at 23 degrees; frames on the bus: ClimateCommand",
+    ], done.stdout
+    for name in ("requests.wav", "answers.wav", "trace.jsonl", "demo.png"):
+        assert (home.folder / "demo" / name).stat().st_size > 0
+
+
 def test_the_command_line_explains_itself(home: Home):
     done = home.run("--help")
     assert done.returncode == 0

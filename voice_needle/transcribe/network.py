@@ -134,7 +134,7 @@ def _compose(
             arcs.append(Arc(state, base, chance, ""))
     if stumbling:
         arcs += [Arc(end, base, AGAIN, "") for base, ends in bodies.values() for end, _ in ends]
-        ways, more = ways_back(frame, len(visits))
+        ways, more = ways_back(frame, len(visits), lambda state, word: counts[state][word] / visits[state])
         arcs += itertools.starmap(Arc, ways)
         visits += [1.0] * more
     return Network(tuple(arcs), len(visits), final), visits
@@ -159,7 +159,7 @@ def share_ways(network: Network, visits: Sequence[float], least: int = LEAST_SHA
         through = {state: sum(rows[state][way] for way in ways) for state in users}
         seen[hub] = sum(seen[state] * share for state, share in through.items())
         rows[hub] = {way: sum(seen[state] * rows[state].pop(way) for state in users) / seen[hub] for way in ways}
-        silent += [Arc(state, hub, share, "") for state, share in through.items()]
+        silent += [Arc(state, hub, min(share, 1.0), "") for state, share in through.items()]  # over 1 by what is said twice
     arcs = [Arc(state, end, chance, word) for state, row in rows.items() for (word, end), chance in row.items()]
     shared = Network((*arcs, *silent), len(rows), network.final)
     return _without_detours(shared, [1.0] * shared.states)[0]

@@ -9,7 +9,7 @@ model learns nothing of this: it reads across a stumble by backing off.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from voice_needle.transcribe.automaton import Automaton
 
@@ -41,9 +41,11 @@ def words() -> frozenset[str]:
     return frozenset(word for term in EDITING_TERMS for word in term.split())
 
 
-def ways_back(frame: Automaton, states: int) -> tuple[list[tuple[int, int, float, str]], int]:
+def ways_back(
+    frame: Automaton, states: int, chance: Callable[[int, str], float]
+) -> tuple[list[tuple[int, int, float, str]], int]:
     """Arcs (from, to, chance, word or "") that lead from any word of the frame back to a value or to the start, and how many states
-    they need, numbered from `states`.
+    they need, numbered from `states`. chance: that this word follows in this state.
 
     One copy of the editing terms serves all: after it come the same values, or whole commands, as after "make that" at the start of an
     utterance, and not only what fits where the speaker was. More ways on would cost the search more than they are worth.
@@ -51,21 +53,35 @@ def ways_back(frame: Automaton, states: int) -> tuple[list[tuple[int, int, float
     edit, after = states, states + 1
     arcs: list[tuple[int, int, float, str]] = []
     amended = frame.arcs[frame.arcs[0].get("make", 0)].get("that", 0)
-    for term, chance in EDITING_TERMS.items():
+    for term, share in EDITING_TERMS.items():
         at = edit
         for number, word in enumerate(term.split(), 1):
             last = number == len(term.split())
-            arcs.append((at, amended if last else after, chance if number == 1 else 1.0, word))
+            arcs.append((at, amended if last else after, share if number == 1 else 1.0, word))
             at = after
             after += not last
     depths = _depths(frame)
+    entered: dict[int, set[str]] = {}  # by which words a state is reached
+    for row in frame.arcs:
+        for word, to in row.items():
+            entered.setdefault(to, set()).add(word)
+    said_once: dict[tuple[str, int], int] = {}
     for state, row in enumerate(frame.arcs):
         if state:
             arcs.append((state, edit, EDIT, ""))
         if 0 < depths[state] <= FALSE_START and state not in frame.accepting:
             arcs.append((state, 0, RESTART, ""))
-        twice = ((word, row[word]) for word in SAID_TWICE if word in row)
-        arcs += [(to, to, AGAIN, word) for word, to in twice if word not in frame.arcs[to]]
+        for word in SAID_TWICE:
+            if word not in row or word in frame.arcs[row[word]]:
+                continue
+            place = word, row[word]
+            only = len(entered[row[word]]) == 1
+            if place not in said_once:
+                said_once[place] = row[word] if only else after
+                arcs.append((said_once[place], row[word], AGAIN if only else 1.0, word))
+                after += not only
+            if not only:  # a loop there would repeat a word that was not said: "out of" and "from" lead to one state
+                arcs.append((state, said_once[place], AGAIN * chance(state, word), word))
     return arcs, after - states
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,19 @@ def test_a_stumble_can_be_said(network: Network, said: str) -> None:
 )
 def test_what_means_nothing_still_cannot(network: Network, said: str) -> None:
     assert not network.accepts(said.split())
+
+
+def test_only_what_was_said_is_said_twice() -> None:
+    """"in" and "out of" lead to the same place; after "in" there is no "of" to repeat ("from a fourteen" was read "from of fourteen")."""
+    grammar = build_grammar(Toolset([replace(LAMP, sentences=("look (in|out of) {room}",))]))
+    network = build_network(grammar.top, grammar.rules, FRAME, stumbling=True)
+    for said, possible in (
+        ("look in in kitchen", True),
+        ("look out of of kitchen", True),
+        ("look in of kitchen", False),
+        ("look out of in kitchen", False),
+    ):
+        assert network.accepts(said.split()) is possible, said
 
 
 def test_every_plain_sentence_stays(grammar: Grammar, network: Network) -> None:
