@@ -162,7 +162,7 @@ def make_echo() -> tuple[EchoCanceller, str]:
     from voice_needle.listen.speex import SpeexEcho
 
     try:
-        return EchoCanceller(SpeexEcho()), ""
+        return EchoCanceller(SpeexEcho(), SpeexEcho()), ""
     except EngineMissing as missing:
         return EchoCanceller(None), missing.fix
 

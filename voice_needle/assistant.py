@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from voice_needle.audio import FRAME_MS, Samples, to_samples
+from voice_needle.audio import FRAME_MS, FRAME_SAMPLES, Samples
 from voice_needle.barge_in import BargeIn, Verdict, has_floor
 from voice_needle.clock import Clock, ScriptedClock
 from voice_needle.config import Config
@@ -148,11 +148,12 @@ class Assistant:
     async def _test_echo(self, frames: AsyncIterator[Samples]) -> None:
         """Play a chirp, listen to it, and choose how far the user may interrupt. The canceller learns the room from it."""
         noise, heard = [await self._tested(frames) for _ in range(20)], []
-        began: list[float] = []
+        echo = self.parts.echo
+        began: list[tuple[float, int]] = []  # when the chirp's first sample was played, and where on the canceller's time line
 
         def first(block: Samples, time_s: float) -> None:
             if not began and block.any():
-                began.append(time_s)
+                began.append((time_s, echo.played_to - len(block) if echo is not None else 0))
 
         self.speaker.add_tap(first)
         sound = echo_test.chirp()
@@ -160,21 +161,20 @@ class Assistant:
         wanted_s = (echo_test.CHIRP_MS + echo_test.LISTEN_MS) / 1000.0
         for _ in range(round((1000.0 * wanted_s + echo_test.SLOWEST_MS) / FRAME_MS)):
             heard.append(await self._tested(frames))
-            if began and heard[-1][0] >= began[0] + wanted_s:  # devices may hold back a second of sound
+            if began and heard[-1][0] >= began[0][0] + wanted_s:  # devices may hold back a second of sound
                 break
         await playing
         self.speaker.sink.remove_tap(first)
-        start_s = began[0] if began else None
-        lead = [(time_s, frame) for time_s, frame in heard if start_s is not None and time_s >= start_s - FRAME_MS / 2000.0]
-        chirped = np.concatenate([np.zeros(0, np.int16), *(frame for _, frame in lead)])
+        start_s, start = began[0] if began else (float("inf"), 0)
+        lead = [each for each in heard if each[0] >= start_s - FRAME_MS / 2000.0]
+        chirped = np.concatenate([np.zeros(0, np.int16), *(frame for _, _, frame in lead)])
         self.duplex = echo_test.judge(
-            chirped, np.concatenate([frame for _, frame in noise]),
-            reference=start_s is not None, canceller=self.parts.echo is not None and self.parts.echo.subtracts,
+            chirped, np.concatenate([frame for _, _, frame in noise]),
+            reference=bool(began), canceller=echo is not None and echo.subtracts,
         )  # fmt: skip
         self.barge_in.mode = self.duplex.mode
-        if self.parts.echo is not None and self.duplex.delay_ms is not None and start_s is not None:
-            late_ms = (lead[0][0] - start_s) * 1000.0
-            self.parts.echo.rehearse(echo_test.impulse_response(chirped), to_samples(late_ms))
+        if echo is not None and self.duplex.delay_ms is not None:
+            echo.rehearse(echo_test.impulse_response(chirped), lead[0][1] - start)
         log.info("duplex: %s, because %s", self.duplex.mode, self.duplex.why)
         if self.duplex.degraded:
             at_ms = self.clock.monotonic() * 1000
@@ -182,13 +182,14 @@ class Assistant:
             self.emit(Fault(0, at_ms, f"HalfDuplex ({self.duplex.mode}: {self.duplex.why})", self.duplex.spoken, fix))
             self._spawn(self.announce(self.duplex.spoken, tone=""))
 
-    async def _tested(self, frames: AsyncIterator[Samples]) -> tuple[float, Samples]:
-        """One more frame and when it was heard, past everything but the canceller."""
+    async def _tested(self, frames: AsyncIterator[Samples]) -> tuple[float, int, Samples]:
+        """One more frame, when it was heard, and where on the canceller's time line; past everything but the canceller."""
         frame = await anext(frames)
         time_s = float(getattr(self.source, "frame_time_s", 0.0))
-        if self.parts.echo is not None:
-            self.parts.echo.process(frame, time_s)
-        return time_s, frame
+        if self.parts.echo is None:
+            return time_s, 0, frame
+        self.parts.echo.process(frame, time_s)
+        return time_s, self.parts.echo.heard_to - FRAME_SAMPLES, frame
 
     @property
     def idle(self) -> bool:

@@ -136,7 +136,7 @@ class Stage:
 
 
 def our_echo() -> EchoCanceller | None:
-    return EchoCanceller(SpeexEcho())
+    return EchoCanceller(SpeexEcho(), SpeexEcho())
 
 
 @asynccontextmanager

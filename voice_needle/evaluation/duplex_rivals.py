@@ -13,7 +13,8 @@ import numpy as np
 from voice_needle.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples
 from voice_needle.errors import EngineMissing
 from voice_needle.evaluation.duplex import Echo, our_echo
-from voice_needle.listen.echo import Canceller, Cleaned, EchoCanceller
+from voice_needle.listen.echo import Cleaned, EchoCanceller
+from voice_needle.listen.echo_rehearsal import Canceller
 from voice_needle.listen.speex import SpeexEcho, library
 
 _SET_ECHO_STATE = 24  # speex_preprocess.h

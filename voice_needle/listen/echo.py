@@ -5,175 +5,24 @@ speak; a linear one (SpeexDSP) keeps the user's words, but lets some echo throug
 changed, or where the loudspeaker distorts. So the words come from the linear one, and the decision from how much is left of
 what was played: in each band the share that usually remains is learnt, and only more than that counts as a person.
 
-The reference is what the speaker really played (its tap). Where it lies in the microphone is found by cross-correlation
-(GCC-PHAT: Knapp and Carter, 1976), and looked for again all the time: sound cards drift.
+The reference is what the speaker really played (its tap), at the delay that is found in `echo_delay`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voice_needle.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples, to_samples
+from voice_needle.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples
+from voice_needle.listen.echo_delay import IDLE, REALIGN_S, DelayFinder, Drift, TimeLine
 from voice_needle.listen.echo_gate import Gate
-from voice_needle.listen.echo_rehearsal import rehearsal
+from voice_needle.listen.echo_rehearsal import Canceller, Understudy, rehearsal
 from voice_needle.listen.echo_saturation import Saturation
 
-_REALIGN_S = 0.05  # clocks may disagree by so much before sound is taken to be lost
 _MARGIN = 64  # samples of reference before the direct sound, so that the filter stays causal while the delay wanders
-_TAPS = 16  # of the interpolation between samples
-_IDLE = (
-    100  # frames without anything played, after which a canceller's memory holds none of it: there is nothing to cancel
-)
-_STILL = 0.04  # samples a second (2.5 ppm): slower drift is left to the filter
-
-
-class Canceller(Protocol):
-    """A linear canceller: SpeexDSP, or another in a measurement."""
-
-    def cancel(self, microphone: Samples, reference: Samples) -> Samples: ...
-    def reset(self) -> None: ...
-
-
-class TimeLine:
-    """What was played, by sample. Blocks follow each other; a block whose time says otherwise leaves a gap."""
-
-    def __init__(self, keep_s: float = 4.0) -> None:
-        self._keep = round(keep_s * SAMPLE_RATE_HZ)
-        self._samples: Samples = np.zeros(2 * self._keep, np.int16)
-        self._first = 0  # index of _samples[0] on the time line
-        self.end = 0  # index after the last sample; 0 is time 0
-        self._began = False
-        self.gaps = 0
-
-    def add(self, block: Samples, time_s: float) -> None:
-        at = round(time_s * SAMPLE_RATE_HZ)
-        if not self._began:
-            self._began, self._first, self.end = True, at - self._keep, at
-        elif abs(at - self.end) > _REALIGN_S * SAMPLE_RATE_HZ:
-            self.gaps += 1
-            if at < self.end or at > self.end + self._keep:
-                self._samples[:] = 0
-                self._first = at - self._keep
-            self.end = at
-        if self.end + len(block) - self._first > len(self._samples):
-            drop = self.end - self._keep - self._first
-            self._samples[:-drop] = self._samples[drop:].copy()
-            self._samples[-drop:] = 0
-            self._first += drop
-        place = self.end - self._first
-        self._samples[place : place + len(block)] = block
-        self.end += len(block)
-
-    def read(self, at: int, count: int) -> Samples:
-        """(count,) from index `at`; silence where nothing was played."""
-        out = np.zeros(count, np.int16)
-        low, high = max(at, self._first), min(at + count, self.end)
-        if high > low:
-            out[low - at : high - at] = self._samples[low - self._first : high - self._first]
-        return out
-
-    def read_between(self, at: float, step: float, count: int) -> Samples:
-        """(count,) at positions at, at + step, ... that lie between samples: windowed-sinc interpolation."""
-        wanted = at + step * np.arange(count)
-        first = int(np.floor(wanted[0])) - _TAPS // 2 + 1
-        near = self.read(first, count + _TAPS + 2).astype(np.float32)
-        base = np.floor(wanted).astype(int)
-        taps = np.arange(_TAPS) - _TAPS // 2 + 1
-        offsets = taps[np.newaxis, :] - (wanted - base)[:, np.newaxis]
-        kernel = np.sinc(offsets) * (0.5 + 0.5 * np.cos(np.pi * np.clip(offsets / (_TAPS / 2), -1.0, 1.0)))
-        found = np.sum(near[(base - first)[:, np.newaxis] + taps] * kernel, axis=1)
-        return np.asarray(np.clip(np.rint(found), -32_768, 32_767), np.int16)
-
-
-class Drift:
-    """The delay as a straight line over time: two sound cards' clocks never agree. Positions in samples, times in seconds."""
-
-    _LONGEST_S = 30.0
-    _ENOUGH_S = 4.0
-
-    def __init__(self) -> None:
-        self._points: list[tuple[float, float]] = []
-        self.per_s = 0.0  # samples a second
-
-    def add(self, time_s: float, delay: float) -> None:
-        if self._points and abs(delay - self.at(time_s)) > 24.0:  # the path changed, or sound was lost: a new line
-            self._points.clear()
-            self.per_s = 0.0
-        self._points = [point for point in self._points if time_s - point[0] < self._LONGEST_S] + [(time_s, delay)]
-        times, delays = np.array(self._points).T
-        if len(times) >= 8 and times[-1] - times[0] >= self._ENOUGH_S:
-            slope, offset = np.polyfit(times - times[-1], delays, 1)
-            worst = float(np.median(np.abs(delays - (offset + slope * (times - times[-1])))))
-            self.per_s = float(slope) if abs(slope) >= _STILL and worst < 1.0 else 0.0
-
-    def at(self, time_s: float) -> float:
-        """The delay expected at `time_s`."""
-        if self.per_s == 0.0:
-            return self._points[-1][1]
-        times, delays = np.array(self._points).T
-        return float(np.mean(delays - self.per_s * (times - time_s)))
-
-
-class DelayFinder:
-    """How many samples after its playing our voice reaches the microphone; None while that is not known.
-
-    lowest_ms, highest_ms: where it is looked for. Each `feed` costs little; one in 25 costs an FFT of 2 s.
-    """
-
-    _WINDOW = 20_480  # 1.28 s
-    _SIZE = 32_768
-    _SURE = 7.0  # peak over the standard deviation of all lags
-
-    def __init__(self, lowest_ms: float = -60.0, highest_ms: float = 500.0) -> None:
-        self._lags = np.arange(to_samples(lowest_ms), to_samples(highest_ms))
-        self._microphone = np.zeros(self._WINDOW, np.float32)
-        self._reference = np.zeros(self._WINDOW, np.float32)
-        self._frames = 0
-        self._mean: NDArray[np.float64] | None = None
-        self.found: float | None = None  # between samples where two neighbours are nearly as likely
-        self.sureness = 0.0
-        hz = np.fft.rfftfreq(self._SIZE, 1.0 / SAMPLE_RATE_HZ)
-        self._band = ((hz > 200.0) & (hz < 6_000.0)).astype(np.float32)
-
-    def feed(self, microphone: Samples, reference: Samples) -> bool:
-        """One frame of both, at the same time. True when the delay was looked for again."""
-        for buffer, frame in ((self._microphone, microphone), (self._reference, reference)):
-            buffer[:-FRAME_SAMPLES] = buffer[FRAME_SAMPLES:]
-            buffer[-FRAME_SAMPLES:] = frame
-        self._frames += 1
-        if self._frames < self._WINDOW // FRAME_SAMPLES:
-            return False  # two streams that begin together look alike for that alone
-        if self._frames % 25 or float(np.mean(self._reference**2)) < 50.0**2:
-            return False
-        return self._look()
-
-    def _look(self) -> bool:
-        # The end of the microphone's window only: echo of all lags that are looked for has its cause in the reference's.
-        window = np.hanning(self._WINDOW).astype(np.float32)
-        spectrum = np.fft.rfft(self._microphone * window, self._SIZE)
-        spectrum = spectrum * np.conj(np.fft.rfft(self._reference * window, self._SIZE))
-        phase = spectrum / np.maximum(np.abs(spectrum), 1e-9) * self._band
-        correlation = np.fft.irfft(phase, self._SIZE)[self._lags]
-        self._mean = correlation if self._mean is None else 0.6 * self._mean + 0.4 * correlation
-        spread = float(np.std(self._mean)) + 1e-12
-        at = int(np.argmax(self._mean))
-        self.sureness = float(self._mean[at]) / spread
-        if self.sureness >= self._SURE:
-            self.found = float(self._lags[at]) + self._between(at)
-        return self.sureness >= self._SURE
-
-    def _between(self, at: int) -> float:
-        """The parabola through the peak and its neighbours: where its top lies, -0.5 to 0.5."""
-        assert self._mean is not None
-        if not 0 < at < len(self._lags) - 1:
-            return 0.0
-        before, top, after = self._mean[at - 1 : at + 2]
-        curve = before - 2.0 * top + after
-        return float(np.clip(0.5 * (before - after) / curve, -0.5, 0.5)) if curve < 0.0 else 0.0
+_PRACTICE = 4  # frames of the understudy's rehearsal in each frame of silence
 
 
 @dataclass(frozen=True)
@@ -187,12 +36,20 @@ class Cleaned:
 class EchoCanceller:
     """Give it every played block (`tap`) and every frame of the microphone (`process`), each with its time.
 
-    canceller: the linear one; None: nothing is subtracted, and only the gate works. delay: samples, where it is known already.
-    bends: learn how the loudspeaker saturates, too.
+    canceller: the linear one; None: nothing is subtracted, and only the gate works. understudy: another of its kind, for the
+    moment when a rehearsed delay jumps. delay: samples, where it is known already. bends: learn how the loudspeaker
+    saturates, too.
     """
 
-    def __init__(self, canceller: Canceller | None, *, delay: int | None = None, bends: bool = True) -> None:
-        self._canceller = canceller
+    def __init__(
+        self,
+        canceller: Canceller | None,
+        understudy: Canceller | None = None,
+        *,
+        delay: int | None = None,
+        bends: bool = True,
+    ) -> None:
+        self._canceller, self._understudy = canceller, Understudy(understudy)
         self._played = TimeLine()
         self._finder = DelayFinder()
         self._drift = Drift()
@@ -232,6 +89,16 @@ class EchoCanceller:
         """How much of the echo is gone lately, while we spoke."""
         return 10.0 * float(np.log10(self._before / self._after))
 
+    @property
+    def played_to(self) -> int:
+        """Samples from the beginning of its time line to the end of what was tapped."""
+        return self._played.end
+
+    @property
+    def heard_to(self) -> int:
+        """Samples on the same time line to the end of what was processed; 0 before the first frame."""
+        return self._position or 0
+
     def tap(self, block: Samples, time_s: float) -> None:
         """A block as it is played, and when its first sample leaves the speaker."""
         self._played.add(block, time_s)
@@ -243,32 +110,33 @@ class EchoCanceller:
     def rehearse(self, response: NDArray[np.float64], late: int = 0) -> None:
         """Learn a room that was measured, before anything is said in it; some 60 ms of work on a fast core.
 
-        response: (n,) how the microphone hears one played sample, by its delay. late: samples to add to that delay, as far as
-        the times of frames and taps can be trusted; where the canceller has found its own delay, that is the truth.
+        response: (n,) how the microphone hears one played sample, by its delay. late: samples to add to that delay, by
+        `played_to` and `heard_to`: the devices' times wander by more than a filter can bear.
         """
         if self._canceller is None:
             return
         strongest = int(np.argmax(np.abs(response[: len(response) // 2])))
         delay = float(strongest + late)
-        if self._finder.found is not None and abs(self._finder.found - delay) < _REALIGN_S * SAMPLE_RATE_HZ:
-            delay = self._finder.found
         self._finder.found = delay
         self._aim(delay)
         self._canceller.reset()
         self._gate.unsure()
         played, heard = rehearsal(np.roll(response, round(delay - self._shift) - strongest))
+        self._understudy.learn(played, heard)
         for at in range(0, len(played), FRAME_SAMPLES):
             self._canceller.cancel(heard[at : at + FRAME_SAMPLES], played[at : at + FRAME_SAMPLES])
 
     def process(self, frame: Samples, time_s: float) -> Cleaned:
         """The next (160,) of the microphone; time_s: when its first sample was heard, on the clock of the taps."""
         at = round(time_s * SAMPLE_RATE_HZ)
-        if self._position is None or abs(at - self._position) > _REALIGN_S * SAMPLE_RATE_HZ:
+        if self._position is None or abs(at - self._position) > REALIGN_S * SAMPLE_RATE_HZ:
             self._position = at
         now, self._position = self._position, self._position + FRAME_SAMPLES
         playing = self._played.read(now, FRAME_SAMPLES)
         self._silent = 0 if playing.any() else self._silent + 1
-        if self._silent > _IDLE + max(0.0, self._shift) / FRAME_SAMPLES:
+        if self._silent > IDLE + max(0.0, self._shift) / FRAME_SAMPLES:
+            self._understudy.practise(_PRACTICE)
+            self._finder.rest(frame)
             return Cleaned(frame, self._gate.feed(frame, playing))
         if self._finder.feed(frame, playing):
             self._follow(now)
@@ -292,6 +160,13 @@ class EchoCanceller:
         found = self._finder.found
         assert found is not None
         time_s = now / SAMPLE_RATE_HZ
+        if self._finder.jumped:  # what was measured of the room holds as before, some samples later or earlier
+            self._shift += round(self._finder.jumped)
+            self._drift = Drift()
+            self.realigned += 1
+            if self._canceller is not None:
+                self._canceller = self._understudy.replace(self._canceller)
+            self._gate.unsure()
         self._drift.add(time_s, found)
         expected = self._drift.at(time_s)
         place = expected - self._shift  # of the direct sound within the canceller's window

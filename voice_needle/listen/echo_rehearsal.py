@@ -6,6 +6,8 @@ response, which the same chirp gives (Farina 2000), says how any other sound wou
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +20,50 @@ _LEVEL = 3_000.0  # RMS of the noise, LSB: our voice's, or less where its echo w
 _LOUDEST = 16_000.0  # of the echo, LSB
 _HISS = 3.0  # RMS of the microphone's own noise, LSB
 _SEED = 1
+
+
+class Canceller(Protocol):
+    """A linear canceller: SpeexDSP, or another in a measurement."""
+
+    def cancel(self, microphone: Samples, reference: Samples) -> Samples: ...
+    def reset(self) -> None: ...
+
+
+class Understudy:
+    """A second canceller that knows the measured room, too, and takes over where the delay jumps.
+
+    The first one has unlearnt the room by then: in half a second in which what it was given did not fit. It becomes the next
+    understudy, and practises while nothing is played.
+    """
+
+    def __init__(self, canceller: Canceller | None) -> None:
+        self._canceller = canceller
+        self._played = self._heard = np.zeros(0, np.int16)
+        self._at = 0
+
+    def learn(self, played: Samples, heard: Samples) -> None:
+        """What is to be practised, from the beginning. (n,) each, whole frames."""
+        self._played, self._heard, self._at = played, heard, 0
+        if self._canceller is not None:
+            self._canceller.reset()
+
+    def practise(self, frames: int) -> None:
+        """Some more of it."""
+        for _ in range(frames if self._canceller is not None else 0):
+            part = slice(self._at, self._at + FRAME_SAMPLES)
+            if self._at >= len(self._played) or self._canceller is None:
+                return
+            self._canceller.cancel(self._heard[part], self._played[part])
+            self._at += FRAME_SAMPLES
+
+    def replace(self, tired: Canceller) -> Canceller:
+        """Who goes on: the understudy where it is ready, else the tired one, which then knows nothing."""
+        if self._canceller is None or self._at < len(self._played) or not len(self._played):
+            tired.reset()
+            return tired
+        ready, self._canceller = self._canceller, tired
+        self.learn(self._played, self._heard)
+        return ready
 
 
 def rehearsal(response: NDArray[np.float64]) -> tuple[Samples, Samples]:

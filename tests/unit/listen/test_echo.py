@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,7 +13,8 @@ from voice_needle.clock import ScriptedClock
 from voice_needle.errors import EngineMissing
 from voice_needle.evaluation.room import Acoustics, Room, active_rms
 from voice_needle.listen import echo_test, speex
-from voice_needle.listen.echo import DelayFinder, EchoCanceller, TimeLine
+from voice_needle.listen.echo import EchoCanceller
+from voice_needle.listen.echo_delay import DelayFinder, TimeLine
 from voice_needle.listen.speex import SpeexEcho
 
 
@@ -31,7 +33,7 @@ class Played:
     def __init__(self, acoustics: Acoustics, canceller: EchoCanceller | None = None, seconds: float = 12.0) -> None:
         self.voice = babble(seconds)
         self.room = Room(ScriptedClock(datetime.now(UTC)), acoustics, voice_rms=active_rms(self.voice))
-        self.echo = canceller or EchoCanceller(SpeexEcho())
+        self.echo = canceller or EchoCanceller(SpeexEcho(), SpeexEcho())
         self.heard: list[Samples] = []
         self.clean: list[Samples] = []
         self.person: list[bool] = []
@@ -40,7 +42,7 @@ class Played:
         for number in range(len(self.voice) // BLOCK_SAMPLES):
             block = self.voice[number * BLOCK_SAMPLES :][:BLOCK_SAMPLES]
             self.room.play(block)
-            self.echo.tap(block, number * BLOCK_SAMPLES / SAMPLE_RATE_HZ)
+            self.echo.tap(block, self.room.position / SAMPLE_RATE_HZ)
             for _ in range(2):
                 at_s = self.room.position / SAMPLE_RATE_HZ
                 frame = self.room.frame()
@@ -231,8 +233,14 @@ def test_a_microphone_at_another_rate_than_the_speaker_is_cancelled_as_well(rate
     assert played.removed_db(6.0) > 20.0
 
 
-def first_second(acoustics: Acoustics, *, rehearsed: bool) -> float:
-    """dB of echo removed in the first second of our voice, which comes right after the self-test."""
+PAUSE_S = 4.5  # between the self-test and the first answer: the understudy practises in it
+
+
+def first_second(acoustics: Acoustics, *, rehearsed: bool, later_ms: float = 0.0, skip_s: float = 0.0) -> float:
+    """dB of echo removed in the first second of our voice, which comes some seconds after the self-test.
+
+    later_ms: by how much the devices' delay has changed since the test. skip_s: of the voice, what is not counted.
+    """
     quiet, chirp = np.zeros(SAMPLE_RATE_HZ * 4 // 5, np.int16), echo_test.chirp()
     played = Played(acoustics)
     voice = played.voice
@@ -241,18 +249,13 @@ def first_second(acoustics: Acoustics, *, rehearsed: bool) -> float:
     heard = np.concatenate(played.heard)
     if rehearsed:
         played.echo.rehearse(echo_test.impulse_response(heard))
+    played.voice = np.zeros(round(PAUSE_S * SAMPLE_RATE_HZ), np.int16)
+    played.run()
+    played.room.acoustics = replace(acoustics, delay_ms=acoustics.delay_ms + later_ms)
     begin = len(played.heard)
-    offset_s = len(played.voice) / SAMPLE_RATE_HZ
-    for number in range(SAMPLE_RATE_HZ // BLOCK_SAMPLES):
-        block = voice[number * BLOCK_SAMPLES :][:BLOCK_SAMPLES]
-        played.room.play(block)
-        played.echo.tap(block, offset_s + number * BLOCK_SAMPLES / SAMPLE_RATE_HZ)
-        for _ in range(2):
-            at_s = played.room.position / SAMPLE_RATE_HZ
-            frame = played.room.frame()
-            played.heard.append(frame)
-            played.clean.append(played.echo.process(frame, at_s).samples)
-    return played.removed_db(begin / 100.0)
+    played.voice = voice[: round((1.0 + skip_s) * SAMPLE_RATE_HZ)]
+    played.run()
+    return played.removed_db(begin / 100.0 + skip_s)
 
 
 @pytest.mark.parametrize("acoustics", [Acoustics(), Acoustics(delay_ms=250.0), Acoustics(echo_db=12.0, delay_ms=60.0)])
@@ -260,6 +263,16 @@ def test_what_the_self_test_measured_is_practised_before_the_first_word(acoustic
     before, after = (first_second(acoustics, rehearsed=rehearsed) for rehearsed in (False, True))
     assert after > before + 8.0
     assert after > 15.0
+
+
+@pytest.mark.parametrize("acoustics", [Acoustics(), Acoustics(echo_db=12.0, delay_ms=60.0), Acoustics(delay_ms=60.0, decay_s=0.4)])
+@pytest.mark.parametrize("later_ms", [-3.2, 0.4, 8.6, 40.0])
+def test_what_was_practised_holds_where_the_devices_delay_has_changed_since(acoustics: Acoustics, later_ms: float):
+    """From the second half second on: in the first one the new delay is found."""
+    unlearnt = first_second(acoustics, rehearsed=False, later_ms=later_ms, skip_s=0.5)
+    moved = first_second(acoustics, rehearsed=True, later_ms=later_ms, skip_s=0.5)
+    assert moved > 16.0
+    assert moved > unlearnt + 2.0
 
 
 def test_a_canceller_that_is_not_there_practises_nothing():
