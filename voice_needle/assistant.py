@@ -202,8 +202,7 @@ class Assistant:
         if not self._ear_open(frame):
             return
         time_s: float | None = getattr(self.source, "frame_time_s", None)
-        heard, probability = self.barge_in.listen(frame, self.vad, time_s)
-        for found in self.endpointer.feed(heard, probability):
+        for found in self.endpointer.feed(*self.barge_in.listen(frame, self.vad, time_s)):
             self._found(found)
         self.barge_in.tick()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -38,6 +38,14 @@ class Verdict(StrEnum):
     CANCEL = "cancel"
     CORRECT = "correct"
     REQUEST = "request"
+
+
+class Listened(NamedTuple):
+    """A frame of the microphone: (160,), the probability that the user speaks in it, and whether all that is in it is our own voice."""
+
+    frame: Samples
+    probability: float
+    ours: bool
 
 
 class Voice(Protocol):
@@ -78,13 +86,15 @@ class BargeIn:
         self._pitch = Pitch()
         self._voiced = 0  # frames with a pitch since it became loud
 
-    def listen(self, frame: Samples, vad: Vad, time_s: float | None = None) -> tuple[Samples, float]:
-        """The frame as the rest may hear it, and the probability that the user speaks in it. time_s: when it was heard."""
+    def listen(self, frame: Samples, vad: Vad, time_s: float | None = None) -> Listened:
+        """The frame as the rest may hear it. time_s: when it was heard."""
+        ours = False
         if self.echo is not None and time_s is not None:
             cleaned = self.echo.process(frame, time_s)
             frame = cleaned.samples
             probability = vad.speech_probability(frame)
             probability = probability if cleaned.person else 0.0
+            ours = self.voice.speaking and not cleaned.person
         else:
             probability = vad.speech_probability(frame)
         voiced = self._pitch.feed(frame, look=probability >= 0.5)
@@ -94,13 +104,13 @@ class BargeIn:
             self._voiced = 0
         if not self.voice.speaking:
             self._speech = 0
-            return frame, probability
+            return Listened(frame, probability, False)
         if self.mode == "off":
-            return SILENT_FRAME, 0.0
+            return Listened(SILENT_FRAME, 0.0, False)
         self._speech = self._speech + 1 if probability >= 0.5 else 0
         if self._speech == EARLY_FRAMES:
             self._duck()
-        return frame, probability
+        return Listened(frame, probability, ours)
 
     def onset(self, turn: Turn) -> None:
         """Somebody began to speak: make room for it before knowing what it is."""

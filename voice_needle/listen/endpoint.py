@@ -4,6 +4,9 @@ Idle, it keeps the last `pre_roll_ms` of sound. When enough speech was seen, `On
 frame belongs to the utterance, until silence of `end_silence_ms` ends it. How long is waited may change while speech runs:
 `expect_more` when the words so far ask for more, `end_after` when they are complete (semantic endpointing). No frame is
 lost and none given twice: pre-roll and frames, put together, are the utterance's samples.
+
+A pre-roll in which only the rest of our own voice is heard would be read as words: it is made quiet, up to shortly before the
+first speech.
 """
 
 from __future__ import annotations
@@ -50,6 +53,9 @@ class Discarded:
     speech_ms: float
 
 
+LATE_FRAMES = 12  # speech may be noticed so late: no more of a pre-roll is made quiet
+QUIET = 0.03
+
 Found: TypeAlias = Onset | Continued | Ended | Discarded
 
 
@@ -78,7 +84,7 @@ class Endpointer:
         self._onset_frames = max(1, round(onset_ms / FRAME_MS))
         window = 2 * self._onset_frames
         self._recent: deque[bool] = deque(maxlen=window)
-        self._ring: deque[Samples] = deque(maxlen=max(window, round(pre_roll_ms / FRAME_MS) + self._onset_frames))
+        self._ring: deque[tuple[Samples, bool]] = deque(maxlen=max(window, round(pre_roll_ms / FRAME_MS) + self._onset_frames))
         self._position = 0  # frames fed so far
         self._clear()
 
@@ -119,24 +125,27 @@ class Endpointer:
         """Forget the running utterance and the pre-roll, as after a wake word. The position goes on."""
         self._clear()
 
-    def feed(self, frame: Samples, probability: float) -> list[Found]:
-        """The next (160,) frame; what follows from it, in order."""
+    def feed(self, frame: Samples, probability: float, ours: bool = False) -> list[Found]:
+        """The next (160,) frame; what follows from it, in order. ours: it holds nothing but the rest of our own voice."""
         speech = probability >= self.threshold
         self._position += 1
-        return self._running(frame, speech) if self._frames else self._idle(frame, speech)
+        return self._running(frame, speech) if self._frames else self._idle(frame, speech, ours)
 
     def end_now(self) -> list[Found]:
         """End the running utterance at once: the button was released, or the source ended."""
         return [self._end(cut=False)] if self._frames else []
 
-    def _idle(self, frame: Samples, speech: bool) -> list[Found]:
-        self._ring.append(frame)
+    def _idle(self, frame: Samples, speech: bool, ours: bool) -> list[Found]:
+        self._ring.append((frame, ours))
         self._recent.append(speech)
         if sum(self._recent) < self._onset_frames:
             return []
-        self._frames = list(self._ring)
-        self._first = self._position - len(self._frames)
+        self._first = self._position - len(self._ring)
         self._speech_first = self._position - len(self._recent) + list(self._recent).index(True)
+        sure = self._speech_first - LATE_FRAMES - self._first
+        self._frames = [
+            (each * QUIET).astype(np.int16) if ours and at < sure else each for at, (each, ours) in enumerate(self._ring)
+        ]
         self._speech_last = self._position
         self._speech_frames = sum(self._recent)
         pre_roll = np.concatenate(self._frames)

@@ -123,3 +123,18 @@ def test_a_reset_forgets_the_pre_roll_but_not_the_time():
     endpointer.reset()
     onset = feed(endpointer, [True] * 10, 50)[0]
     assert isinstance(onset, Onset) and onset.start_ms == 500
+
+
+def test_a_pre_roll_of_our_own_voice_is_made_quiet_up_to_shortly_before_the_first_speech():
+    endpointer = Endpointer(pre_roll_ms=300.0, onset_ms=60.0)
+    found: list[Found] = []
+    for number in range(100, 140):
+        found += endpointer.feed(frame(1_000), 0.1, number < 130)
+    for _ in range(6):
+        found += endpointer.feed(frame(2_000), 0.9)
+    (onset,) = [each for each in found if isinstance(each, Onset)]
+    levels = numbers(onset.pre_roll)
+    assert levels[-6:] == [2_000] * 6
+    assert levels[-18:-6] == [1_000] * 12  # somebody may have begun before it was noticed
+    assert set(levels[:-18]) == {30}
+    assert len(levels) == 36
