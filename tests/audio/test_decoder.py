@@ -47,7 +47,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def direct(cache: Path) -> Iterator[SphinxRecogniser]:
     recogniser = SphinxRecogniser(SphinxSettings(cache=cache))
     recogniser.prepare(BARISTA)
-    assert isinstance(recogniser._decoder, decoding.DirectDecoder)
+    assert recogniser._decoders is not None and isinstance(recogniser._decoders.own, decoding.DirectDecoder)
     yield recogniser
     recogniser.close()
 
@@ -59,7 +59,7 @@ def bound(cache: Path) -> Iterator[SphinxRecogniser]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoding, "library", hidden)
         recogniser.prepare(BARISTA)
-    assert isinstance(recogniser._decoder, decoding.BoundDecoder)
+    assert recogniser._decoders is not None and isinstance(recogniser._decoders.own, decoding.BoundDecoder)
     yield recogniser
     recogniser.close()
 
@@ -82,8 +82,9 @@ def test_the_same_words_times_and_scores_as_through_the_binding(
         assert direct.read(sound, reply=True) == bound.read(sound, reply=True)
     assert read > 30
     for recogniser in (direct, bound):
-        decoder = recogniser._decoder
-        assert decoder is not None and decoder.knows("espresso") and not decoder.knows("zorblax")
+        assert recogniser._decoders is not None
+        decoder = recogniser._decoders.own
+        assert decoder.knows("espresso") and not decoder.knows("zorblax")
 
 
 def test_the_same_partial_words(direct: SphinxRecogniser, bound: SphinxRecogniser) -> None:

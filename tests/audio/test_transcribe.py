@@ -120,6 +120,30 @@ def test_a_new_utterance_ends_the_stream_before(barista: SphinxRecogniser) -> No
         old.partial()
 
 
+def test_what_was_heard_along_and_confirmed_is_not_searched_for_again(
+    barista: SphinxRecogniser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = speak(ORDERS[0])
+    plain = barista.transcribe(utterance(sound))
+    searched: list[str] = []
+    decode = barista.decode
+
+    def spy(search: str, samples: Samples) -> object:
+        searched.append(search)
+        return decode(search, samples)
+
+    monkeypatch.setattr(barista, "decode", spy)
+    stream = barista.stream()
+    for at in range(0, len(sound) - 3_200, 1_600):
+        stream.feed(sound[at : at + 1_600])  # the rest is heard at the end
+    assert barista.transcribe(utterance(sound)).text == plain.text
+    assert sorted(searched) == ["phones", "trigram"]
+    searched.clear()
+    barista.stream().feed(speak(ORDERS[1]))  # another utterance, and longer
+    assert barista.transcribe(utterance(sound[: len(sound) // 2])).text != plain.text
+    assert "grammar" in searched
+
+
 def test_replies_are_listened_for_where_one_is_likely(
     barista: SphinxRecogniser, monkeypatch: pytest.MonkeyPatch
 ) -> None:

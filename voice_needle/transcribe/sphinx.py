@@ -8,6 +8,7 @@ import logging
 import math
 import re
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from voice_needle.events import Transcript, Utterance, Word
 from voice_needle.tools import Toolset
 from voice_needle.transcribe import compiled
 from voice_needle.transcribe.confidence import Reading, features, logistic, seconded
-from voice_needle.transcribe.decoder import Decoder, open_decoder
+from voice_needle.transcribe.decoder import Decoder, Option, open_decoder
 from voice_needle.transcribe.hallucination import loudest_dbfs
 from voice_needle.transcribe.noise import add_floor, floor_rms
 
@@ -63,15 +64,28 @@ class SphinxSettings:
     cache: Path | None = None
 
 
+@dataclass(frozen=True)
+class _Decoders:
+    """own: the grammars', which also listens along. other: the trigram model's and the phone loop's, so that both can search at once;
+    where memory is short, the same one."""
+
+    own: Decoder
+    other: Decoder
+
+    def of(self, search: str) -> Decoder:
+        return self.own if search in (GRAMMAR, REPLIES) else self.other
+
+
 class SphinxRecogniser:
-    """One decoder with three searches. Used from one worker thread; a new stream or utterance ends the one before."""
+    """Four searches of the same sound. Used from one worker thread; a new stream or utterance ends the one before."""
 
     name = "sphinx"
 
     def __init__(self, settings: SphinxSettings | None = None) -> None:
         self._settings = settings or SphinxSettings()
-        self._decoder: Decoder | None = None
-        self._folder: Path | None = None  # what the decoder was made from
+        self._decoders: _Decoders | None = None
+        self._beside = ThreadPoolExecutor(1, "recogniser-beside")  # the other decoder's thread
+        self._folder: Path | None = None  # what the decoders were made from
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._open: SphinxStream | None = None
         self._means: str | None = None  # cepstral means of the last utterance: where a live stream starts
@@ -79,22 +93,22 @@ class SphinxRecogniser:
     def prepare(self, tools: Toolset) -> None:
         """Learn the tools' words: grammar, language model and dictionary. Nothing is done for those it already knows.
 
-        The decoder before goes first: two of them, or one and the compiler, are more than a small board can hold. When the
-        new words cannot be compiled the old ones are loaded again. Errors: BadToolSchema, EngineFailed, EngineMissing.
+        The decoders before go first: these and new ones, or they and the compiler, are more than a small board can hold. When
+        the new words cannot be compiled the old ones are loaded again. Errors: BadToolSchema, EngineFailed, EngineMissing.
         """
         root = self._settings.cache or self._own_root()
         before = self._folder
         if before is not None and before.name == compiled.key(tools, full=self._settings.full):
             return
         self._abandon()
-        self._decoder = self._folder = None
+        self._decoders = self._folder = None
         try:
             folder = self._compiled(tools, root)
         except VoiceNeedleError:
             if before is not None:
-                self._decoder, self._folder = self._load(before), before
+                self._decoders, self._folder = self._load(before), before
             raise
-        self._decoder, self._folder = self._load(folder), folder
+        self._decoders, self._folder = self._load(folder), folder
 
     def compile_ahead(self, tools: Toolset) -> None:
         """Compile new words while the old ones are listened for; from any thread. `prepare` then finds them on disk."""
@@ -110,34 +124,51 @@ class SphinxRecogniser:
 
         reply: it may be an answer, a correction or a stop: these are listened for in a small grammar of their own, too.
         """
-        self._abandon()
+        along = self._settled(samples)
         if loudest_dbfs(samples) < self._settings.quiet_dbfs:
             return Transcript("", confidence=0.0, engine=self.name, refused="silence")
         sound = self._with_floor(samples)
-        grammar, words = self.decode(GRAMMAR, sound)
-        trigram, free_words = self.decode(TRIGRAM, sound)
+        trigram_read = self._beside.submit(self.decode, TRIGRAM, sound)
+        phones_read = self._beside.submit(self.decode, PHONES, sound)
+        short, short_words = self._decode_here(REPLIES, sound) if reply and self._settings.full else (Reading((), 0.0), ())
+        if along is None or not along[0].words or along[0].words != trigram_read.result()[0].words:
+            along = self._decode_here(GRAMMAR, sound)
+        (grammar, words), (trigram, free_words) = along, trigram_read.result()
+        phones, _ = phones_read.result()
         if not grammar.words and not trigram.words:
             return Transcript("", confidence=0.0, engine=self.name, refused="silence")
-        phones, _ = self.decode(PHONES, sound)
         confidence = logistic(features(grammar, trigram, phones.score), WEIGHTS)
-        if reply and self._settings.full:
-            short, short_words = self.decode(REPLIES, sound)
-            sure = logistic(seconded(short, (trigram, grammar), phones.score), WEIGHTS) if short.words else 0.0
-            if short.words and (sure > confidence or not grammar.words):
+        if short.words:
+            sure = logistic(seconded(short, (trigram, grammar), phones.score), WEIGHTS)
+            if sure > confidence or not grammar.words:
                 return self._transcript(short, short_words, (grammar, trigram), sure)
         if not grammar.words:  # the trigram model's words where the grammar found no whole sentence
             grammar, words, trigram = trigram, free_words, grammar
         return self._transcript(grammar, words, (trigram,), confidence)
 
+    def _settled(self, samples: Samples) -> tuple[Reading, tuple[Word, ...]] | None:
+        """What the grammar heard along, where that is the beginning of these samples: the trigram model's agreement spares the search.
+
+        Without it that counts for little, since it was heard with the means of the utterance before.
+        """
+        stream, self._open = self._open, None
+        if stream is None or stream.ended:
+            return None
+        if not self._settings.full:  # one decoder: what it heard along would spoil the trigram model's reading
+            stream.abandon()
+            return None
+        return stream.settle(samples)
+
     def stream(self) -> SphinxStream:
-        """Partial words by the grammar alone; the final words by all three searches."""
+        """Partial words by the grammar alone; the final words by all searches."""
         self._abandon()
         self._open = SphinxStream(self, self._settings.noise_floor)
         return self._open
 
     def close(self) -> None:
         self._abandon()
-        self._decoder = self._folder = None
+        self._beside.shutdown()
+        self._decoders = self._folder = None
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
@@ -158,35 +189,35 @@ class SphinxRecogniser:
             log.warning("the compiled words cannot be kept: %s", error)
             return compiled.compiled(tools, self._own_root(), full=self._settings.full)
 
-    def _load(self, folder: Path) -> Decoder:
+    def _load(self, folder: Path) -> _Decoders:
         try:
             import pocketsphinx
         except ImportError as error:
             raise EngineMissing("pocketsphinx is not installed", fix="pip install pocketsphinx") from error
         chosen = self._settings
+        options: dict[str, Option] = {
+            "dict": str(folder / compiled.DICTIONARY),
+            "loglevel": "FATAL",
+            "beam": chosen.beam,
+            "pbeam": chosen.beam,
+            "wbeam": chosen.word_beam,
+            "maxhmmpf": chosen.most_states,
+            "lw": chosen.language_weight,
+            "silprob": chosen.silence,
+            "fillprob": chosen.filler,
+            "bestpath": False,  # its lattice may end where the grammar does not
+        }
         try:
-            decoder = open_decoder(
-                {
-                    "dict": str(folder / compiled.DICTIONARY),
-                    "loglevel": "FATAL",
-                    "beam": chosen.beam,
-                    "pbeam": chosen.beam,
-                    "wbeam": chosen.word_beam,
-                    "maxhmmpf": chosen.most_states,
-                    "lw": chosen.language_weight,
-                    "silprob": chosen.silence,
-                    "fillprob": chosen.filler,
-                    "bestpath": False,  # its lattice may end where the grammar does not
-                }
-            )
-            decoder.add_grammar(GRAMMAR, folder / compiled.GRAMMAR)
+            own = open_decoder(options)
+            other = open_decoder(options) if chosen.full else own
+            own.add_grammar(GRAMMAR, folder / compiled.GRAMMAR)
             if chosen.full:
-                decoder.add_grammar(REPLIES, folder / compiled.REPLIES)
-            decoder.add_model(TRIGRAM, folder / compiled.MODEL)
-            decoder.add_phones(PHONES, Path(pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin")))
+                own.add_grammar(REPLIES, folder / compiled.REPLIES)
+            other.add_model(TRIGRAM, folder / compiled.MODEL)
+            other.add_phones(PHONES, Path(pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin")))
         except (RuntimeError, ValueError) as error:
             raise EngineFailed(f"pocketsphinx cannot load {folder}: {error}") from error
-        return decoder
+        return _Decoders(own, other)
 
     # --- decoding ----------------------------------------------------------------------------------------------------
 
@@ -205,25 +236,32 @@ class SphinxRecogniser:
             decoder.process(sound.tobytes(), whole=True)
             decoder.end()
             self._means = decoder.means()
-            return self.result()
+            return self.result(search)
         except RuntimeError as error:
             with contextlib.suppress(RuntimeError):
                 decoder.end()  # or no other utterance could begin
             raise EngineFailed(f"pocketsphinx stopped: {error}") from error
 
+    def _decode_here(self, search: str, sound: Samples) -> tuple[Reading, tuple[Word, ...]]:
+        """`decode` in this thread, where that has a decoder of its own."""
+        if self._settings.full:
+            return self.decode(search, sound)
+        return self._beside.submit(self.decode, search, sound).result()
+
     def begin(self, search: str) -> Decoder:
         """The decoder, with an utterance of this search begun."""
-        if self._decoder is None:
+        if self._decoders is None:
             raise EngineFailed("the recogniser was not told about any tools", fix="voice-needle tools list")
+        decoder = self._decoders.of(search)
         try:
-            self._decoder.start(search)
+            decoder.start(search)
         except RuntimeError as error:
             raise EngineFailed(f"pocketsphinx cannot start: {error}") from error
-        return self._decoder
+        return decoder
 
-    def result(self) -> tuple[Reading, tuple[Word, ...]]:
-        """What the decoder has read so far. Scores count speech only: frames that a word (or phone) covers."""
-        found = self._decoder.found() if self._decoder is not None else None
+    def result(self, search: str) -> tuple[Reading, tuple[Word, ...]]:
+        """What this search has read so far. Scores count speech only: frames that a word (or phone) covers."""
+        found = self._decoders.of(search).found() if self._decoders is not None else None
         if found is None:
             return Reading((), 0.0), ()
         words = tuple(
@@ -287,14 +325,24 @@ class SphinxStream:
         """The words so far. Their confidence is not known before the end: 0.5."""
         if self._decoder is None:
             raise EngineFailed("this stream has ended")
-        reading, words = self._recogniser.result()
+        reading, words = self._recogniser.result(GRAMMAR)
         return Transcript(" ".join(reading.words), words, 0.5, final=False, engine=self._recogniser.name)
 
     def finish(self) -> Transcript:
-        """All the sound again, with the means of this utterance itself: three in a hundred commands better."""
-        self.abandon()
+        """As `transcribe` of all the sound: searched again with the means of this utterance itself, where the readings differ."""
         empty = np.zeros(0, np.int16)
         return self._recogniser.read(np.concatenate(self._heard) if self._heard else empty)
+
+    def settle(self, samples: Samples) -> tuple[Reading, tuple[Word, ...]] | None:
+        """Hear the rest of an utterance and end: the words as far as they make a whole sentence; None where another was heard so far."""
+        heard = sum(map(len, self._heard))
+        if not 0 < heard <= len(samples):
+            self.abandon()
+            return None
+        if heard < len(samples):
+            self.feed(samples[heard:])
+        self.abandon()
+        return self._recogniser.result(GRAMMAR)
 
     def abandon(self) -> None:
         """End without a result. Safe to call twice."""
