@@ -94,6 +94,27 @@ def _sample(sequence: tuple[str | Choice, ...], rng: random.Random, out: list[st
             out.append(" ")
 
 
+def unfolded(template: str) -> tuple[str, ...]:
+    """One template for each way of the first choice; the template itself where there is none. Together they say the same."""
+    sequence = parse(template)
+    for at, item in enumerate(sequence):
+        if isinstance(item, Choice) and not item.permuted:
+            ways = (*item.options, ()) if item.optional else item.options
+            return tuple(" ".join(_written((*sequence[:at], *way, *sequence[at + 1 :])).split()) for way in ways)
+    return (template,)
+
+
+def _written(sequence: tuple[str | Choice, ...]) -> str:
+    out = []
+    for item in sequence:
+        if isinstance(item, str):
+            out.append(item)
+            continue
+        inside = (";" if item.permuted else "|").join(_written(option) for option in item.options)
+        out.append(f"[{inside}]" if item.optional else f"({inside})")
+    return "".join(out)
+
+
 def slots(template: str) -> frozenset[str]:
     """Names of all {slots} that may occur."""
     return frozenset(_SLOT.findall(template))

@@ -18,7 +18,7 @@ from voice_needle.training.augment import Mishearing
 from voice_needle.training.catalogue import Catalogue, Entry, corpus_words
 from voice_needle.training.dialogue import DialogueWriter
 from voice_needle.training.examples import Example
-from voice_needle.training.expand import TemplateError, parse, slots
+from voice_needle.training.expand import TemplateError, parse, slots, unfolded
 from voice_needle.training.hard_cases import Writer
 from voice_needle.training.mixture import Mixture
 from voice_needle.training.templates import Domain, Parameter, ToolSpec, Variant, read_corpus, read_frames, shared_lists
@@ -26,7 +26,7 @@ from voice_needle.training.templates import Domain, Parameter, ToolSpec, Variant
 _FRAGMENT = re.compile(r"<(\w+)>")
 _KINDS = {"duration": "duration", "time": "time", "date": "date", "date-time": "datetime", "identifier": "identifier"}
 _SHARED = ("person", "city", "song", "task", "film", "company", "book")  # words for open parameters whose values nobody listed
-KEPT_ASIDE = 5  # one sentence in so many is kept for the measurement, of tools that have that many
+KEPT_ASIDE = 5  # one way in so many is kept for the measurement, of tools that can be asked for in that many
 
 
 def read_tools(folder: Path) -> dict[str, tuple[Tool, ...]]:
@@ -39,13 +39,17 @@ def read_tools(folder: Path) -> dict[str, tuple[Tool, ...]]:
 
 
 def as_spec(tool: Tool, domain: str, lists: Mapping[str, Sequence[str]], aside: bool | None = None) -> ToolSpec | None:
-    """The tool as one of the corpus. aside: only the sentences kept for measuring (True), or only the others (False).
+    """The tool as one of the corpus. aside: only the ways of asking kept for measuring (True), or only the others (False).
 
     None where no sentence of it can be used.
     """
     parameters = {name: _parameter(tool, name, schema, lists) for name, schema in tool.properties.items()}
     written = [_written_out(item, tool.expansions) for item in tool.sentences]
     usable = [sentence for sentence in written if _fits(sentence, parameters)]
+    while aside is not None and len(usable) < KEPT_ASIDE:  # two sentences with alternatives are many ways
+        before, usable = usable, [way for sentence in usable for way in unfolded(sentence)]
+        if len(usable) == len(before):
+            break
     if aside is not None and len(usable) >= KEPT_ASIDE:
         usable = [item for number, item in enumerate(usable) if (number % KEPT_ASIDE == KEPT_ASIDE - 1) == aside]
     elif aside:
@@ -112,16 +116,18 @@ class OwnTools(Mixture):
     aside: of what is kept for measuring: every fifth sentence, and the corpus tools that no training sees.
     """
 
-    def __init__(self, plugins: Mapping[str, Sequence[Tool]], seed: int = 0, aside: bool = False) -> None:
+    def __init__(self, plugins: Mapping[str, Sequence[Tool]], seed: int = 0, aside: bool | None = False) -> None:
         # Mixture's own constructor reads the public sets, which are not needed here and may not be there.
         self.rng = random.Random(f"{seed} {aside}")
-        self.held_out = aside
+        self.held_out = bool(aside)
         self.excluded: frozenset[str] = frozenset()
         self.sets, self.more, self.frames = {}, {}, read_frames()
         lists = shared_lists()
         corpus = read_corpus()
-        self.variants = {tool: self._renderings(tool)[:6] for domain in corpus for tool in domain.tools if tool.held_out == aside}
+        self.variants = {tool: self._renderings(tool)[:6] for domain in corpus for tool in domain.tools if tool.held_out == self.held_out}
         own: list[Domain] = []
+        if aside and not any(as_spec(tool, plugin, lists, True) for plugin, tools in plugins.items() for tool in tools):
+            aside = None  # of one or two ways of asking none can be spared: measure on all
         for plugin, tools in plugins.items():
             specs = {spec: tool for tool in tools if (spec := as_spec(tool, plugin, lists, aside))}
             own.append(Domain(plugin, False, lists, tuple(specs), ()))

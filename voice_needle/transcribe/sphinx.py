@@ -30,6 +30,7 @@ ALTERNATIVES = 4
 SCORE_SCALE = 1000.0  # hyp.score is the exponential of a scaled log-likelihood; this makes it a handy number a frame
 SHORTEST = SAMPLE_RATE_HZ // 20
 GRAMMAR, REPLIES, TRIGRAM, PHONES = "grammar", "replies", "trigram", "phones"
+PHONES_BESIDE = "phones beside"  # the same search, by the other decoder
 SMALL_WORD_BEAM = (
     1e-30  # where memory is short: each end of a word that is kept costs 64 bytes until the utterance ends
 )
@@ -66,14 +67,14 @@ class SphinxSettings:
 
 @dataclass(frozen=True)
 class _Decoders:
-    """own: the grammars', which also listens along. other: the trigram model's and the phone loop's, so that both can search at once;
-    where memory is short, the same one."""
+    """own: the grammars', which also listens along. other: the trigram model's, so that both can search at once; where memory is
+    short, the same one."""
 
     own: Decoder
     other: Decoder
 
     def of(self, search: str) -> Decoder:
-        return self.own if search in (GRAMMAR, REPLIES) else self.other
+        return self.other if search in (TRIGRAM, PHONES_BESIDE) else self.own
 
 
 class SphinxRecogniser:
@@ -129,12 +130,17 @@ class SphinxRecogniser:
             return Transcript("", confidence=0.0, engine=self.name, refused="silence")
         sound = self._with_floor(samples)
         trigram_read = self._beside.submit(self.decode, TRIGRAM, sound)
-        phones_read = self._beside.submit(self.decode, PHONES, sound)
-        short, short_words = self._decode_here(REPLIES, sound) if reply and self._settings.full else (Reading((), 0.0), ())
-        if along is None or not along[0].words or along[0].words != trigram_read.result()[0].words:
+        if reply and self._settings.full:
+            phones_read = self._beside.submit(self.decode, PHONES_BESIDE, sound)
+            short, short_words = self.decode(REPLIES, sound)
+            phones, _ = phones_read.result()
+        else:
+            short, short_words = Reading((), 0.0), ()
+            phones, _ = self._decode_here(PHONES, sound)
+        trigram, free_words = trigram_read.result()
+        if along is None or not along[0].words or along[0].words != trigram.words:
             along = self._decode_here(GRAMMAR, sound)
-        (grammar, words), (trigram, free_words) = along, trigram_read.result()
-        phones, _ = phones_read.result()
+        grammar, words = along
         if not grammar.words and not trigram.words:
             return Transcript("", confidence=0.0, engine=self.name, refused="silence")
         confidence = logistic(features(grammar, trigram, phones.score), WEIGHTS)
@@ -214,7 +220,10 @@ class SphinxRecogniser:
             if chosen.full:
                 own.add_grammar(REPLIES, folder / compiled.REPLIES)
             other.add_model(TRIGRAM, folder / compiled.MODEL)
-            other.add_phones(PHONES, Path(pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin")))
+            phones = Path(pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin"))
+            own.add_phones(PHONES, phones)
+            if chosen.full:
+                other.add_phones(PHONES_BESIDE, phones)
         except (RuntimeError, ValueError) as error:
             raise EngineFailed(f"pocketsphinx cannot load {folder}: {error}") from error
         return _Decoders(own, other)

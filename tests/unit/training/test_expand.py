@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from voice_needle.training.expand import TemplateError, certain_words, parse, sample, slots
+from voice_needle.training.expand import TemplateError, certain_words, parse, sample, slots, unfolded
 
 
 def expansions(template: str, count: int = 300) -> set[str]:
@@ -26,6 +26,14 @@ def expansions(template: str, count: int = 300) -> set[str]:
 )
 def test_every_reading_and_no_other(template: str, expected: set[str]) -> None:
     assert expansions(template) == expected
+
+
+@pytest.mark.parametrize("template", ["turn (on|off) [the] {lamp}", "[a|an] egg", "(very (old|new)|odd) car", "(off;{item}) (please|now)"])
+def test_unfolded_ways_say_the_same_together(template: str) -> None:
+    ways = unfolded(template)
+    assert len(ways) > 1
+    assert set().union(*(expansions(way) for way in ways)) == expansions(template)
+    assert unfolded("no choice") == ("no choice",)
 
 
 def test_same_seed_same_words() -> None:

@@ -267,6 +267,19 @@ def test_what_is_measured_on_is_not_trained_on() -> None:
     assert aside and not aside & {sentence for tool in trained_on.mine.tools for sentence in tool.say}
 
 
+def test_a_plugin_of_few_sentences_can_be_trained_on(tmp_path: Path) -> None:
+    """Its alternatives are kept aside one by one; where a tool can be asked for in one way only, that way is measured on, too."""
+    head = "plugin: shed\ndescription: A shed.\ntools:\n  lamp:\n    description: Switch the shed's lamp.\n    parameters:\n"
+    state = "      state: {description: Which, enum: {lit: [on], dark: [off]}}\n"
+    tail = "    handler: {command: ['true']}\n"
+    for said, spared in (('"(turn|switch|put) the (shed lamp|lamp in the shed) {state}"', True), ('"shed lamp {state}"', False)):
+        (tmp_path / "plugin.yaml").write_text(f"{head}{state}    sentences: [{said}]\n{tail}")
+        plugins = read_tools(tmp_path)
+        aside, learnt = ({way for tool in OwnTools(plugins, 1, aside=kept).mine.tools for way in tool.say} for kept in (True, False))
+        assert aside and learnt
+        assert (not aside & learnt) is spared
+
+
 @pytest.mark.parametrize(
     ("after", "installed"),
     [
