@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -107,14 +107,19 @@ async def until(done: Callable[[], bool], seconds: float, what: str) -> None:
     raise TooLate(f"{what} did not happen within {seconds:.0f} s")
 
 
-async def undisturbed(pulse: Pulse, once: Callable[[float], Awaitable[tuple[int, T]]], judge: Callable[[T], None]) -> T:
+async def undisturbed(
+    pulse: Pulse,
+    once: Callable[[float], Awaitable[tuple[int, T]]],
+    judge: Callable[[T], None],
+    latencies_ms: Sequence[float] = LATENCIES_MS,
+) -> T:
     """A performance that `judge` finds right. once: performs at a latency in ms; how often the machine disturbed it, and what came.
 
-    A performance that was disturbed says nothing. Two others must be wrong before the test is: not every disturbance is noticed.
+    A performance that was disturbed says nothing. Most of all must be wrong before the test is: not every disturbance is noticed.
     """
     disturbed: list[int] = []
     wrong: list[AssertionError] = []
-    for latency_ms in LATENCIES_MS:
+    for latency_ms in latencies_ms:
         with echo_path(pulse):
             count, found = await once(latency_ms)
         if count:
@@ -126,9 +131,9 @@ async def undisturbed(pulse: Pulse, once: Callable[[float], Awaitable[tuple[int,
             wrong.append(error)
         else:
             return found
-    if len(wrong) > 1:
+    if len(wrong) > len(latencies_ms) // 2:
         raise wrong[-1]
-    pytest.skip(f"this machine is too busy for sound in real time: disturbed {disturbed} times, wrong once: {wrong}")
+    pytest.skip(f"this machine is too busy for sound in real time: disturbed {disturbed} times, wrong: {wrong}")
 
 
 @dataclass
@@ -202,7 +207,13 @@ def ears(config: Config) -> Ears:
 
 
 async def performed(
-    pulse: Pulse, ears: Ears, name: str, kind: str, folder: Path, judge: Callable[[LivePerformance], None]
+    pulse: Pulse,
+    ears: Ears,
+    name: str,
+    kind: str,
+    folder: Path,
+    judge: Callable[[LivePerformance], None],
+    latencies_ms: Sequence[float] = LATENCIES_MS,
 ) -> None:
     """A bundled script through the sound devices, undisturbed, and found right."""
     (script,) = [each for each in load_all(("home",)) if (each.name, each.kind) == (name, kind)]
@@ -223,7 +234,7 @@ async def performed(
         print(f"{name}: {show.gaps} gaps, {show.stalls} stalls, starved {show.starved:.0%}; {show.problems}")
         return show.disturbances, show
 
-    await undisturbed(pulse, once, judge)
+    await undisturbed(pulse, once, judge, latencies_ms)
 
 
 async def test_a_stop_over_our_voice(pulse: Pulse, ears: Ears, tmp_path: Path) -> None:
@@ -235,6 +246,16 @@ async def test_a_stop_over_our_voice(pulse: Pulse, ears: Ears, tmp_path: Path) -
         print(f"live: ducked after {ducked:.0f} ms, silent after {stopped:.0f} ms, echo {show.delay_ms} ms late")
 
     await performed(pulse, ears, "stop late", "stop", tmp_path, judge)
+
+
+async def test_a_stop_in_the_first_words_of_an_answer(pulse: Pulse, ears: Ears, tmp_path: Path) -> None:
+    """What is known of the room is from the self-test; PulseAudio has moved the delay since, and sometimes does so again meanwhile."""
+
+    def judge(show: LivePerformance) -> None:
+        assert show.mode == "full" and show.problems == []
+        assert [event.kind for event in show.events_of(BargedIn)] == ["stop"]
+
+    await performed(pulse, ears, "stop early", "stop", tmp_path, judge, (100.0, 150.0, 150.0, 250.0, 250.0))
 
 
 async def test_a_backchannel_over_our_voice(pulse: Pulse, ears: Ears, tmp_path: Path) -> None:

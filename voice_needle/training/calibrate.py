@@ -40,7 +40,7 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Observation:
-    """One decision on one example. wrong, calls: of those that would be executed. servable: something was to be done."""
+    """One decision on one example. wrong, calls: of those that would be executed. servable: something was to be done. source: the example's."""
 
     features: Numbers
     acts: bool
@@ -52,6 +52,7 @@ class Observation:
     kind: str
     text: str = ""
     said: str = ""
+    source: str = ""
 
 
 def same_call(call: Call, answer: Answer, example: Example | None = None) -> bool:
@@ -100,7 +101,7 @@ def _judged(example: Example, decision: Decision, acts: bool, row: Numbers) -> O
     right = not left and good == len(calls)
     said = f"{decision.outcome.value} {[(call.tool, dict(call.arguments)) for call in decision.calls]} {decision.reason}"
     return Observation(row, acts, right, len(calls), len(calls) - good, bool(example.answers),
-                       decision.outcome is Outcome.ASK, example.kind, example.text, said)
+                       decision.outcome is Outcome.ASK, example.kind, example.text, said, example.source)
 
 
 def observe_file(router: StitchRouter, path: Path, every: int = FITTED_EVERY, now: datetime = NOW) -> list[Observation]:
@@ -263,9 +264,24 @@ def threshold(confidence: Numbers, observations: Sequence[Observation], target: 
     return float(min(0.99, confidence[order[fits[-1]]])) if len(fits) else 0.99
 
 
-def calibrate(folder: Path, examples: Sequence[Example], seed: int = 0, files: Sequence[Path] = ()) -> dict[str, Any]:
+def careful_threshold(confidence: Numbers, observations: Sequence[Observation], target: float, apart: str) -> float:
+    """`threshold`, and no smaller than either the source `apart` or all the others need by themselves.
+
+    Of tools that were learnt nearly all is right: together with them, the others would be executed at any price.
+    """
+    mine = np.array([item.source == apart for item in observations])
+    found = [threshold(confidence, observations, target)]
+    for part in (mine, ~mine) if apart else ():
+        chosen = [item for item, inside in zip(observations, part, strict=True) if inside]
+        if sum(item.calls for item in chosen) >= 30:
+            found.append(threshold(confidence[part], chosen, target))
+    return max(found)
+
+
+def calibrate(folder: Path, examples: Sequence[Example], seed: int = 0, files: Sequence[Path] = (), apart: str = "") -> dict[str, Any]:
     """Fit on `examples`, which training never saw, and write calibration.json beside the weights. Returns what was written.
 
+    apart: a source of examples that must not carry the others over the threshold.
     files: public development files, of which every FITTED_EVERY-th line is fitted on as well: what strangers write.
     """
     (folder / "calibration.json").unlink(missing_ok=True)
@@ -280,7 +296,7 @@ def calibrate(folder: Path, examples: Sequence[Example], seed: int = 0, files: S
     act, confidence = fit_trees(acting, seed)
     decline = fit_curve([replace(item, right=not item.servable) for item in resting], seed)
     thresholds = {
-        "act": {risk.value: round(threshold(confidence, acting, target), 3) for risk, target in TARGETS.items()},
+        "act": {risk.value: round(careful_threshold(confidence, acting, target, apart), 3) for risk, target in TARGETS.items()},
         "confirm": {risk.value: value for risk, value in CONFIRM.items()},
     }
     for risk in TARGETS:

@@ -51,7 +51,7 @@ def fine_tune(
     folder = _exported(checkpoint, out / "candidate", base)
     fitting, known = OwnTools(plugins, seed + 1, aside=True), OwnTools(plugins, seed + 2)
     examples = [item() for _ in range(SIZE) for item in (fitting.example, fitting.example, fitting.own, known.own, known.example)]
-    calibrate(folder, examples)
+    calibrate(folder, examples, apart="mine")
     after = _measured(folder, sets)
     why = worse(before, after)
     target = out / ("rejected" if why else "weights")

@@ -25,6 +25,7 @@ from voice_needle.training.batch import Collator, SchemaVectors, batches
 from voice_needle.training.calibrate import (
     Observation,
     calibrate,
+    careful_threshold,
     expected_error,
     fit_trees,
     isotonic,
@@ -234,6 +235,17 @@ def test_the_threshold_keeps_wrong_calls_under_the_target() -> None:
     kept = sum(p >= at for p in sure)
     assert 0 < wrong / kept <= 0.05 and at < 0.5
     assert threshold(sure, [Observation(np.zeros(1), True, False, 1, 1, False, False, "none")] * 1000, 0.05) == 0.99
+
+
+def test_tools_that_were_learnt_do_not_carry_the_others_over_the_threshold() -> None:
+    sure = np.linspace(0.0, 1.0, 1000)
+    mine = [Observation(np.zeros(1), True, True, 1, 0, True, False, "intent", source="mine") for _ in sure]
+    others = [Observation(np.zeros(1), True, bool(p > 0.5), 1, int(p <= 0.5), True, False, "intent") for p in sure]
+    both, seen = np.concatenate([sure, sure, sure]), [*mine, *mine, *others]
+    assert threshold(both, seen, 0.05) < 0.45
+    at = careful_threshold(both, seen, 0.05, "mine")
+    assert at == pytest.approx(threshold(sure, others, 0.05))
+    assert careful_threshold(both, seen, 0.05, "") == threshold(both, seen, 0.05)
 
 
 def test_calibrating_writes_what_the_router_reads(exported: tuple[Any, Path], tmp_path: Path) -> None:
