@@ -110,7 +110,10 @@ class Conversation:
         every = both(transcript.text, self.memory)
         if every is not None:
             return every
-        return await self.workers.run("router", self._route, transcript, self.tools(), context)
+        decision = await self.workers.run("router", self._route, transcript, self.tools(), context)
+        if speaking and decision.act is DialogueAct.YES and self.memory.question is None:
+            return replace(decision, act=DialogueAct.BACKCHANNEL)  # "yeah" to what is being told, or a door that sounds like it
+        return decision
 
     def _route(self, transcript: Transcript, tools: Toolset, context: RouteContext) -> Decision:
         """In the router's thread: the words as they are; where they are no request, as somebody who stumbles means them."""

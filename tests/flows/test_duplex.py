@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,9 +75,19 @@ def test_a_backchannel_ducks_and_resumes_and_all_is_said(tmp_path: Path):
     assert next(turn for turn in show.turns if turn.answer).unsaid == ""
 
 
-def test_a_wrong_expectation_is_found(tmp_path: Path):
-    from dataclasses import replace
+def test_a_yes_over_our_voice_counts_where_something_was_asked(tmp_path: Path):
+    listening = scenario("uh-huh", "backchannel")
+    first, over = listening.lines
+    show = played(replace(listening, lines=(first, replace(over, say="yeah"))), tmp_path)
+    assert show.problems == [] and not [event for event in show.events if isinstance(event, BargedIn)]
+    asked = scenario("unlock needs a yes", "question", "in_car")
+    request, yes = asked.lines
+    show = played(replace(asked, lines=(request, replace(yes, over="unlock"))), tmp_path)
+    assert show.problems == []
+    assert [event.kind for event in show.events if isinstance(event, BargedIn)] == ["request"]
 
+
+def test_a_wrong_expectation_is_found(tmp_path: Path):
     right = scenario("the other room", "self-correction")
     wrong = replace(right, calls=(read_call("light_switch room=hall state=on"),), never=(Call("light_switch"),))
     problems = " ".join(played(wrong, tmp_path).problems)
