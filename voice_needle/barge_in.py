@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from voice_needle.audio import FRAME_SAMPLES, Samples
+from voice_needle.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples
 from voice_needle.clock import Clock
 from voice_needle.config import BargeIn as Settings
 from voice_needle.events import BargedIn, Decision, DialogueAct, Ducked, Event, Outcome, Resumed, Transcript
@@ -25,7 +25,7 @@ from voice_needle.turn import Turn, TurnState
 SILENT_FRAME: Samples = np.zeros(FRAME_SAMPLES, np.int16)
 EARLY_FRAMES = 2  # of speech: enough to duck, not enough to begin an utterance
 EARLY_MS = 300.0  # without an utterance by then, it was nothing
-VOICED_FRAMES = 6  # with a pitch: words have them, a cough or a door has not
+VOICED_FRAMES = 4  # with a pitch: words have them, a cough or a door has not
 CLEAN_DB = 20.0  # echo removed: so much, and words that we are saying may still be the user's
 
 
@@ -212,9 +212,13 @@ class BargeIn:
 
 
 class Pitch:
-    """Whether a frame has a pitch of 80 to 400 Hz: the peak of its normalised autocorrelation over the last 40 ms."""
+    """Whether a frame has a pitch of 80 to 400 Hz: the peak of its normalised autocorrelation over the last 40 ms.
+
+    Of a low voice the overtones are enough; a door that falls shut hums at 85 Hz, and has none.
+    """
 
     _SIZE, _LOW, _HIGH = 640, 40, 200
+    _LOWEST_HZ = 200.0
     _CLEAR = 0.5
 
     def __init__(self) -> None:
@@ -227,6 +231,7 @@ class Pitch:
         if not look:
             return False
         power = np.abs(np.fft.rfft(self._samples - self._samples.mean(), 2 * self._SIZE)) ** 2
+        power[: round(self._LOWEST_HZ * 2 * self._SIZE / SAMPLE_RATE_HZ)] = 0.0
         lags = np.fft.irfft(power)[: self._HIGH]
         fading = 1.0 - np.arange(self._LOW, self._HIGH) / self._SIZE  # fewer samples overlap at longer lags
         return bool(lags[0] > 0 and np.max(lags[self._LOW :] / fading) > self._CLEAR * lags[0])

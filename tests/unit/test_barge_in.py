@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from voice_needle.audio import FRAME_SAMPLES, Samples
-from voice_needle.barge_in import BargeIn, Pitch, Verdict
+from voice_needle.barge_in import VOICED_FRAMES, BargeIn, Pitch, Verdict
 from voice_needle.clock import ScriptedClock
 from voice_needle.config import BargeIn as Settings
+from voice_needle.evaluation.room import door
 from voice_needle.events import BargedIn, Call, Decision, DialogueAct, Ducked, Outcome, Resumed, Transcript
 from voice_needle.listen.echo import Cleaned
 from voice_needle.turn import Scope, Turn, TurnState
@@ -203,6 +204,12 @@ def test_off_hears_nothing_while_we_speak():
     assert scene.hear(5) == [0.0] * 5
     scene.voice.speaking = False
     assert scene.hear(5) == [1.0] * 5
+
+
+def test_a_door_that_falls_shut_has_no_pitch_of_a_voice():
+    for seed in range(5):
+        pitch, thump = Pitch(), door(seed) // 4
+        assert sum(pitch.feed(thump[at : at + 160]) for at in range(0, len(thump) - 160, 160)) < VOICED_FRAMES
 
 
 def test_pitch_tells_a_vowel_from_a_hiss():
