@@ -32,6 +32,17 @@ def to_samples(ms: float) -> int:
     return round(ms * SAMPLE_RATE_HZ / 1000.0)
 
 
+def as_samples(sound: NDArray[np.floating]) -> Samples:
+    """Rounded, and clipped to what int16 holds."""
+    return np.asarray(np.clip(np.rint(sound), -32_768, 32_767), np.int16)
+
+
+def slide(buffer: NDArray[np.float32], sound: Samples) -> None:
+    """Put `sound` at the end of a buffer of the latest sound, and as much of the oldest out. In place; `sound` is not the longer one."""
+    buffer[: -len(sound)] = buffer[len(sound) :]
+    buffer[-len(sound) :] = sound
+
+
 def rms_dbfs(samples: Samples) -> float:
     """Level of a stretch of sound in dB relative to full scale; -120 for digital silence or nothing at all."""
     if samples.size == 0:

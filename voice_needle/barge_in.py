@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from voice_needle.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples
+from voice_needle.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples, slide
 from voice_needle.clock import Clock
 from voice_needle.config import BargeIn as Settings
 from voice_needle.events import BargedIn, Decision, DialogueAct, Ducked, Event, Outcome, Resumed, Transcript
@@ -45,7 +45,7 @@ class Listened(NamedTuple):
 
     frame: Samples
     probability: float
-    ours: bool
+    ours: bool = False
 
 
 class Voice(Protocol):
@@ -104,9 +104,9 @@ class BargeIn:
             self._voiced = 0
         if not self.voice.speaking:
             self._speech = 0
-            return Listened(frame, probability, False)
+            return Listened(frame, probability)
         if self.mode == "off":
-            return Listened(SILENT_FRAME, 0.0, False)
+            return Listened(SILENT_FRAME, 0.0)
         self._speech = self._speech + 1 if probability >= 0.5 else 0
         if self._speech == EARLY_FRAMES:
             self._duck()
@@ -226,8 +226,7 @@ class Pitch:
 
     def feed(self, frame: Samples, *, look: bool = True) -> bool:
         """look: whether to know. It costs ten times what the voice-activity detector does."""
-        self._samples[:-FRAME_SAMPLES] = self._samples[FRAME_SAMPLES:]
-        self._samples[-FRAME_SAMPLES:] = frame
+        slide(self._samples, frame)
         if not look:
             return False
         power = np.abs(np.fft.rfft(self._samples - self._samples.mean(), 2 * self._SIZE)) ** 2

@@ -13,18 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import voice_needle
 from voice_needle import memory
-from voice_needle.dispatch.manifest import load_or_raise
 from voice_needle.errors import EngineFailed
 from voice_needle.tools import Tool, Toolset
 from voice_needle.transcribe import decoder as decoding
 from voice_needle.transcribe.sphinx import GRAMMAR, PHONES, REPLIES, TRIGRAM, SphinxRecogniser, SphinxSettings
 
 sys.path.insert(0, str(Path(__file__).parent))
-from voices import mix, pink_noise, speak
+from voices import BARISTA, mix, pink_noise, speak
 
-BARISTA = Toolset(load_or_raise(Path(voice_needle.__file__).parent / "evaluation" / "manifests" / "barista").tools)
 SENTENCES = (
     "can i have a large iced mocha with a lot of skim milk please",
     "i'd like a double shot espresso",

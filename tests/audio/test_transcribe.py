@@ -10,9 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import voice_needle
 from voice_needle.audio import Samples, to_ms
-from voice_needle.dispatch.manifest import load_or_raise
 from voice_needle.errors import EngineFailed
 from voice_needle.events import Utterance
 from voice_needle.tools import Tool, Toolset
@@ -21,9 +19,8 @@ from voice_needle.transcribe.sphinx import SphinxRecogniser, SphinxSettings
 sys.path.insert(0, str(Path(__file__).parent))
 import itertools
 
-from voices import FLITE_VOICES, mix, pink_noise, speak
+from voices import BARISTA, FLITE_VOICES, mix, pink_noise, speak
 
-BARISTA = Toolset(load_or_raise(Path(voice_needle.__file__).parent / "evaluation" / "manifests" / "barista").tools)
 ORDERS = (
     "can i have a large iced mocha with a lot of skim milk please",
     "i'd like a double shot espresso",
@@ -120,19 +117,25 @@ def test_a_new_utterance_ends_the_stream_before(barista: SphinxRecogniser) -> No
         old.partial()
 
 
-def test_what_was_heard_along_and_confirmed_is_not_searched_for_again(
-    barista: SphinxRecogniser, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sound = speak(ORDERS[0])
-    plain = barista.transcribe(utterance(sound))
+def searches(recogniser: SphinxRecogniser, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every search of a whole utterance from now on, as it happens."""
     searched: list[str] = []
-    decode = barista.decode
+    decode = recogniser.decode
 
     def spy(search: str, samples: Samples) -> object:
         searched.append(search)
         return decode(search, samples)
 
-    monkeypatch.setattr(barista, "decode", spy)
+    monkeypatch.setattr(recogniser, "decode", spy)
+    return searched
+
+
+def test_what_was_heard_along_and_confirmed_is_not_searched_for_again(
+    barista: SphinxRecogniser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = speak(ORDERS[0])
+    plain = barista.transcribe(utterance(sound))
+    searched = searches(barista, monkeypatch)
     stream = barista.stream()
     for at in range(0, len(sound) - 3_200, 1_600):
         stream.feed(sound[at : at + 1_600])  # the rest is heard at the end
@@ -147,14 +150,7 @@ def test_what_was_heard_along_and_confirmed_is_not_searched_for_again(
 def test_replies_are_listened_for_where_one_is_likely(
     barista: SphinxRecogniser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    searched: list[str] = []
-    decode = barista.decode
-
-    def spy(search: str, samples: Samples) -> object:
-        searched.append(search)
-        return decode(search, samples)
-
-    monkeypatch.setattr(barista, "decode", spy)
+    searched = searches(barista, monkeypatch)
     sound = speak("stop talking")
     heard = barista.transcribe(Utterance(sound, 0.0, 0.0, to_ms(len(sound)), reply=True))
     assert heard.text == "stop talking" and not heard.refused

@@ -17,7 +17,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from voice_needle.audio import BLOCK_MS, BLOCK_SAMPLES, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples, to_samples
+from voice_needle.audio import (
+    BLOCK_MS,
+    BLOCK_SAMPLES,
+    FRAME_MS,
+    FRAME_SAMPLES,
+    SAMPLE_RATE_HZ,
+    Samples,
+    as_samples,
+    to_samples,
+)
 from voice_needle.clock import ScriptedClock
 from voice_needle.speak.sinks import NullSink
 
@@ -138,7 +147,7 @@ class Room:
         noise = 32_768.0 * 10.0 ** (self.acoustics.noise_dbfs / 20.0)
         sound = self._user.read(at, FRAME_SAMPLES) + self._echo_at(at)
         sound = sound + self._rng.normal(0.0, noise, FRAME_SAMPLES)
-        heard: Samples = np.clip(np.rint(sound), -32_768, 32_767).astype(np.int16)
+        heard = as_samples(sound)
         if self.recorded is not None:
             self.recorded.append(heard)
         return heard

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from voice_needle.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples
 from voice_needle.listen.echo_delay import IDLE, REALIGN_S, DelayFinder, Drift, TimeLine
 from voice_needle.listen.echo_gate import Gate
-from voice_needle.listen.echo_rehearsal import Canceller, Understudy, rehearsal
+from voice_needle.listen.echo_rehearsal import Canceller, Understudy, practise, rehearsal
 from voice_needle.listen.echo_saturation import Saturation
 
 _MARGIN = 64  # samples of reference before the direct sound, so that the filter stays causal while the delay wanders
@@ -123,8 +123,7 @@ class EchoCanceller:
         self._gate.unsure()
         played, heard = rehearsal(np.roll(response, round(delay - self._shift) - strongest))
         self._understudy.learn(played, heard)
-        for at in range(0, len(played), FRAME_SAMPLES):
-            self._canceller.cancel(heard[at : at + FRAME_SAMPLES], played[at : at + FRAME_SAMPLES])
+        practise(self._canceller, played, heard)
 
     def process(self, frame: Samples, time_s: float) -> Cleaned:
         """The next (160,) of the microphone; time_s: when its first sample was heard, on the clock of the taps."""

@@ -10,7 +10,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from voice_needle.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples, to_samples
+from voice_needle.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples, as_samples, slide, to_samples
 
 REALIGN_S = 0.05  # clocks may disagree by so much before sound is taken to be lost
 IDLE = 100  # frames without anything played, after which a canceller's memory holds none of it: there is nothing to cancel
@@ -69,7 +69,7 @@ class TimeLine:
         offsets = taps[np.newaxis, :] - (wanted - base)[:, np.newaxis]
         kernel = np.sinc(offsets) * (0.5 + 0.5 * np.cos(np.pi * np.clip(offsets / (_TAPS / 2), -1.0, 1.0)))
         found = np.sum(near[(base - first)[:, np.newaxis] + taps] * kernel, axis=1)
-        return np.asarray(np.clip(np.rint(found), -32_768, 32_767), np.int16)
+        return as_samples(found)
 
 
 class Drift:
@@ -134,10 +134,10 @@ class DelayFinder:
         if self._rested:
             rest = np.concatenate(self._rested)[-self._WINDOW :]
             self._rested.clear()
-            _append(self._microphone, rest)
-            _append(self._reference, np.zeros_like(rest))
-        _append(self._microphone, microphone)
-        _append(self._reference, reference)
+            slide(self._microphone, rest)
+            slide(self._reference, np.zeros_like(rest))
+        slide(self._microphone, microphone)
+        slide(self._reference, reference)
         self._frames += 1
         loud = float(np.mean(reference.astype(np.float32) ** 2)) > 50.0**2
         self._quiet = 0 if loud else self._quiet + 1
@@ -190,9 +190,3 @@ class DelayFinder:
         before, top, after = self._mean[at - 1 : at + 2]
         curve = before - 2.0 * top + after
         return float(np.clip(0.5 * (before - after) / curve, -0.5, 0.5)) if curve < 0.0 else 0.0
-
-
-def _append(buffer: NDArray[np.float32], sound: Samples) -> None:
-    """The newest at the end, the oldest out."""
-    buffer[: -len(sound)] = buffer[len(sound) :]
-    buffer[-len(sound) :] = sound

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from voice_needle.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples
+from voice_needle.audio import SAMPLE_RATE_HZ, Samples, slide
 
 
 class Gate:
@@ -59,9 +59,8 @@ class Gate:
 
     def feed(self, clean: Samples, reference: Samples) -> bool:
         """The next (160,) of both, aligned."""
-        for buffer, frame in ((self._heard, clean), (self._reference, reference)):
-            buffer[:-FRAME_SAMPLES] = buffer[FRAME_SAMPLES:]
-            buffer[-FRAME_SAMPLES:] = frame
+        slide(self._heard, clean)
+        slide(self._reference, reference)
         heard, played = self._power(self._heard), self._power(self._reference)
         # A tone is in one band, but its loudspeaker, the window and the room spread it: 30 dB below is its own, too.
         played = np.maximum(played, np.max(played) * 1e-3)

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from voice_needle.audio import FRAME_SAMPLES, Samples, to_samples
+from voice_needle.audio import FRAME_SAMPLES, Samples, as_samples, to_samples
 
 TAIL = 4_096  # samples of the response that are used: as long as the canceller's memory
 _FADE = 512  # the last of them, faded out
@@ -27,6 +27,12 @@ class Canceller(Protocol):
 
     def cancel(self, microphone: Samples, reference: Samples) -> Samples: ...
     def reset(self) -> None: ...
+
+
+def practise(canceller: Canceller, played: Samples, heard: Samples) -> None:
+    """Have it cancel what was heard of what was played, frame by frame. (n,) each, whole frames."""
+    for at in range(0, len(played), FRAME_SAMPLES):
+        canceller.cancel(heard[at : at + FRAME_SAMPLES], played[at : at + FRAME_SAMPLES])
 
 
 class Understudy:
@@ -49,12 +55,10 @@ class Understudy:
 
     def practise(self, frames: int) -> None:
         """Some more of it."""
-        for _ in range(frames if self._canceller is not None else 0):
-            part = slice(self._at, self._at + FRAME_SAMPLES)
-            if self._at >= len(self._played) or self._canceller is None:
-                return
-            self._canceller.cancel(self._heard[part], self._played[part])
-            self._at += FRAME_SAMPLES
+        if self._canceller is not None:
+            part = slice(self._at, self._at + frames * FRAME_SAMPLES)
+            practise(self._canceller, self._played[part], self._heard[part])
+            self._at = part.stop
 
     def replace(self, tired: Canceller) -> Canceller:
         """Who goes on: the understudy where it is ready, else the tired one, which then knows nothing."""
@@ -77,10 +81,7 @@ def rehearsal(response: NDArray[np.float64]) -> tuple[Samples, Samples]:
     heard = np.fft.irfft(np.fft.rfft(played, size) * np.fft.rfft(path, size), size)[:count]
     scale = min(1.0, _LOUDEST / (float(np.abs(heard).max()) + 1e-9))
     pause = np.zeros(to_samples(_PAUSE_MS) // FRAME_SAMPLES * FRAME_SAMPLES)
-    return _samples(np.concatenate([played * scale, pause])), _samples(
+    return as_samples(np.concatenate([played * scale, pause])), as_samples(
         np.concatenate([heard * scale + rng.normal(size=count) * _HISS, pause])
     )
 
-
-def _samples(sound: NDArray[np.float64]) -> Samples:
-    return np.asarray(np.clip(np.rint(sound), -32_768, 32_767), np.int16)

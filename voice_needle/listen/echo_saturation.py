@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from voice_needle.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples
+from voice_needle.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples, slide
 
 _SEGMENT = 8_192  # samples, 0.5 s: longer than a room's reverberation
 _HOP = 20  # frames between two segments
@@ -55,9 +55,8 @@ class Saturation:
 
     def feed(self, microphone: Samples, reference: Samples, ours: bool) -> bool:
         """The next (160,) of both, aligned. ours: nothing but our voice is in it. True when another limit was taken."""
-        for buffer, frame in ((self._microphone, microphone), (self._reference, reference)):
-            buffer[:-FRAME_SAMPLES] = buffer[FRAME_SAMPLES:]
-            buffer[-FRAME_SAMPLES:] = frame
+        slide(self._microphone, microphone)
+        slide(self._reference, reference)
         self._clean = self._clean + 1 if ours else 0
         self._frames += 1
         if self._frames % (_HOP if self._since < _SETTLED else _RARELY) or self._clean < _SEGMENT // FRAME_SAMPLES:

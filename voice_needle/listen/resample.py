@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voice_needle.audio import FRAME_SAMPLES, FULL_SCALE, SAMPLE_RATE_HZ, Samples
+from voice_needle.audio import FRAME_SAMPLES, FULL_SCALE, SAMPLE_RATE_HZ, Samples, as_samples
 
 MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 192_000
@@ -37,8 +37,7 @@ def to_mono(block: NDArray[Any], channel: int | None = None) -> NDArray[np.float
 def to_int16(mono: NDArray[np.floating[Any]]) -> Samples:
     """Float in -1..1 -> int16, rounded and clipped. NaN and infinity, as broken float files hold them, become silence."""
     clean = np.nan_to_num(mono * FULL_SCALE, nan=0.0, posinf=0.0, neginf=0.0)
-    samples: Samples = np.clip(np.rint(clean), -32768, 32767).astype(np.int16)
-    return samples
+    return as_samples(clean)
 
 
 class Resampler:

@@ -59,6 +59,13 @@ def as_spec(tool: Tool, domain: str, lists: Mapping[str, Sequence[str]], aside: 
     return ToolSpec(domain, (tool.name,), (tool.description,), parameters, tuple(usable), (), tool.policy.changes_state)
 
 
+def _as_specs(
+    plugins: Mapping[str, Sequence[Tool]], lists: Mapping[str, Sequence[str]], aside: bool | None
+) -> dict[str, dict[ToolSpec, Tool]]:
+    """Of each plugin, the tools of which sentences can be used."""
+    return {plugin: {spec: tool for tool in tools if (spec := as_spec(tool, plugin, lists, aside))} for plugin, tools in plugins.items()}
+
+
 def _written_out(sentence: str, fragments: Mapping[str, str]) -> str:
     for _ in range(6):
         sentence = _FRAGMENT.sub(lambda match: fragments.get(match[1], match[0]), sentence)
@@ -116,20 +123,20 @@ class OwnTools(Mixture):
     aside: of what is kept for measuring: every fifth sentence, and the corpus tools that no training sees.
     """
 
-    def __init__(self, plugins: Mapping[str, Sequence[Tool]], seed: int = 0, aside: bool | None = False) -> None:
+    def __init__(self, plugins: Mapping[str, Sequence[Tool]], seed: int = 0, aside: bool = False) -> None:
         # Mixture's own constructor reads the public sets, which are not needed here and may not be there.
         self.rng = random.Random(f"{seed} {aside}")
-        self.held_out = bool(aside)
+        self.held_out = aside
         self.excluded: frozenset[str] = frozenset()
         self.sets, self.more, self.frames = {}, {}, read_frames()
         lists = shared_lists()
         corpus = read_corpus()
-        self.variants = {tool: self._renderings(tool)[:6] for domain in corpus for tool in domain.tools if tool.held_out == self.held_out}
+        self.variants = {tool: self._renderings(tool)[:6] for domain in corpus for tool in domain.tools if tool.held_out == aside}
         own: list[Domain] = []
-        if aside and not any(as_spec(tool, plugin, lists, True) for plugin, tools in plugins.items() for tool in tools):
-            aside = None  # of one or two ways of asking none can be spared: measure on all
-        for plugin, tools in plugins.items():
-            specs = {spec: tool for tool in tools if (spec := as_spec(tool, plugin, lists, aside))}
+        written = _as_specs(plugins, lists, aside)
+        if aside and not any(written.values()):  # of one or two ways of asking none can be spared: measure on all
+            written = _as_specs(plugins, lists, None)
+        for plugin, specs in written.items():
             own.append(Domain(plugin, False, lists, tuple(specs), ()))
             self.variants.update({spec: [_variant(spec, tool)] for spec, tool in specs.items()})
         self.domains = [*corpus, *own]
