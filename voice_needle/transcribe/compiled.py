@@ -128,13 +128,15 @@ def write(tools: Toolset, folder: Path, full: bool) -> None:
     """Compile the tools into the (new) folder; on disk when it returns. Errors: BadToolSchema, EngineMissing."""
     from voice_needle.transcribe.grammar import FRAME, build_grammar
     from voice_needle.transcribe.language_model import arpa_text, draw_sentences
-    from voice_needle.transcribe.network import build_network
+    from voice_needle.transcribe.network import SHARE_ABOVE, SHARE_ABOVE_SMALL, build_network
     from voice_needle.transcribe.pronounce import dictionary_text
 
     grammar = build_grammar(tools)
     folder.mkdir(parents=True)
     _put(folder / DICTIONARY, dictionary_text(grammar.words))
-    _put(folder / GRAMMAR, build_network(grammar.top, grammar.rules, FRAME, stumbling=full).fsg())
+    share_above = SHARE_ABOVE if full else SHARE_ABOVE_SMALL
+    network = build_network(grammar.top, grammar.rules, FRAME, share_above=share_above, stumbling=full)
+    _put(folder / GRAMMAR, network.fsg())
     _put(folder / REPLIES, build_network(grammar.reply, grammar.rules, FRAME).fsg())
     _put(folder / MODEL, arpa_text(draw_sentences(grammar), grammar.words))
     _put(folder / COMPLETE, json.dumps(_digests(folder)))

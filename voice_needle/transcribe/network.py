@@ -14,8 +14,8 @@ from voice_needle.transcribe.patterns import Node, draw
 from voice_needle.transcribe.stumbles import AGAIN, ways_back
 
 SAMPLES = 8_000
-SHARE_ABOVE = 2_000
-"""Arcs that the copies of one rule may have together; 10,000 arcs cost pocketsphinx about 50 MB."""
+SHARE_ABOVE, SHARE_ABOVE_SMALL = 2_000, 500
+"""Arcs that the copies of one rule may have together, and where memory is short; 10,000 arcs cost pocketsphinx about 50 MB."""
 LEAST_SHARED = 8
 """Ways that are worth a state of their own, which costs pocketsphinx 6 KB; a way costs it 2 to 3."""
 
