@@ -259,9 +259,17 @@ def _words(text: str) -> list[str]:
 
 
 def _within(part: list[str], whole: list[str]) -> bool:
-    """Whether `part` is heard in `whole`: its words in order, with others between them."""
-    rest = iter(whole)
-    return bool(part) and all(word in rest for word in part)
+    """Whether `part` is heard in one place of `whole`: its words in order, with at most as many others between them.
+
+    A grammar hears in our sentence those words that it knows; but in a long answer any four small words come in any order.
+    """
+    longest = 2 * len(part) - 1
+    for start, word in enumerate(whole):
+        if part and word == part[0]:
+            rest = iter(whole[start : start + longest])
+            if all(word in rest for word in part):
+                return True
+    return False
 
 
 def has_floor(turn: Turn | None) -> bool:

@@ -97,6 +97,34 @@ def needle_environments(
 
 
 @evaluate.command()
+@click.option("--size", type=click.IntRange(min=24), default=1200, show_default=True, help="Of the corpus that is drawn.")
+@click.option("--data", metavar="DIR", type=click.Path(path_type=Path), help="The public training sets (for the length of names).")
+@click.option("--plots", metavar="DIR", type=click.Path(path_type=Path), help="Draw confidence and coverage there (extra [plot]).")
+@click.option("--baselines", is_flag=True, help="Run always-decline and BM25 beside it.")
+@json_option
+def unseen(size: int, data: Path | None, plots: Path | None, baselines: bool, as_json: bool) -> None:
+    """Score the embedded router on domains that no training saw, and with 5 to 60 tools on offer."""
+    from rich.progress import Progress
+
+    from voice_needle.route import get_router
+    from voice_needle.training.readers import DEFAULT_DATA
+    from voice_needle.training.unseen import evaluate_unseen, tables
+
+    beside = [get_router(each) for each in BASELINES if baselines]
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("")
+        report = evaluate_unseen(
+            beside, size, data or DEFAULT_DATA, plots,
+            lambda name, done, of: progress.update(task, description=name, completed=done, total=of),
+        )  # fmt: skip
+    if as_json:
+        print_json(report)
+        return
+    for each in tables(report):
+        Console().print(each)
+
+
+@evaluate.command()
 @click.argument("plugins", nargs=-1)
 @click.option("--router", "name", metavar="NAME", default="templates", show_default=True)
 @json_option

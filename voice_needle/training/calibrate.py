@@ -343,7 +343,7 @@ def measure(router: StitchRouter, observations: Sequence[Observation], plots: Pa
     refused = sum(not go for go, can in zip(goes, servable, strict=True) if not can)
     exact = sum((item.right if go else not item.servable) for item, go in zip(observations, goes, strict=True))
     record = {
-        "n": len(observations), "exact_if_always_sure": sum(item.right for item in observations) / len(observations), "exact": float(exact) / len(observations),
+        "n": len(observations), "servable": sum(servable), "exact_if_always_sure": sum(item.right for item in observations) / len(observations), "exact": float(exact) / len(observations),
         "refusal_recall": float(refused) / max(1, servable.count(False)), "coverage": float(held / max(1, sum(servable))),
         "executed": calls, "wrong_executed": float(wrong / max(1, calls)), "ece": expected_error(confidence, right), "threshold": at,
     }  # fmt: skip

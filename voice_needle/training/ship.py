@@ -19,12 +19,11 @@ from voice_needle.training.draft import Style
 from voice_needle.training.examples import Example
 from voice_needle.training.export import export
 from voice_needle.training.fit import fresh_model
-from voice_needle.training.heldout import COUNTS, development_sets
+from voice_needle.training.heldout import COUNTS, FITTED_ON, development_sets, measured_sets
 from voice_needle.training.mixture import Mixture
 from voice_needle.training.model import published_folder
 from voice_needle.training.readers import DEFAULT_DATA
 
-FITTED_ON = ("boat", "laboratory")  # held-out domains that confidence is fitted on; the others are only measured on
 TRIED: tuple[tuple[str, str], ...] = (
     ("attention written out, for torch's fused kernel", "bfloat16 training step of the encoder: 20 ms less a layer; 4,700 -> 11,000 word-pieces a second"),
     ("schema tower frozen, its vectors cached; embeddings in four bits before training", "schemas cost nothing in training; sentence vectors keep a cosine of 0.998"),
@@ -81,7 +80,7 @@ def ship(
     about["history"] = history
     export(model, published_folder() / "vocab.txt", out, about)
     plots = plots or out.parent / "plots"
-    fitting, measured = _sets(data, size)
+    fitting, measured = _fitting_set(data, size), measured_sets(size, data)
     files = sorted((data / "router" / "dev").glob("*.xz"))
     record = calibrate(out, fitting, files=files)
     router = StitchRouter(out)
@@ -101,22 +100,18 @@ def ship(
     return results
 
 
-def _sets(data: Path, size: int) -> tuple[list[Example], dict[str, list[Example]]]:
-    """Examples to fit confidence on, and sets to measure on; no held-out domain is in both.
+def _fitting_set(data: Path, size: int) -> list[Example]:
+    """Examples to fit confidence on; no held-out domain is both here and among those that are measured.
 
     A device meets tools like those of the training and others: confidence is fitted on as many of the one as of the other.
     """
-    first, second = development_sets(1, size, data), development_sets(2, 2 * size, data)
-    fitting = [item for item in second["held_out_domains"] if item.pool in FITTED_ON] + second["held_out_tools"]
+    sets = development_sets(2, 2 * size, data)
+    fitting = [item for item in sets["held_out_domains"] if item.pool in FITTED_ON] + sets["held_out_tools"]
     known = Mixture(3, data=data, sources=())
     own = [known.own(style=Style(clear=True)) for _ in range(len(fitting) - size // 2)]
-    fitting += [item for item in own if known.may_be_used(item)] + second["home"][: size // 2]
+    fitting += [item for item in own if known.may_be_used(item)] + sets["home"][: size // 2]
     random.Random(size).shuffle(fitting)
-    measured = {"held_out_domains": [item for item in first["held_out_domains"] if item.pool not in FITTED_ON]}
-    measured["home"] = first["home"][: size // 2]
-    for count in COUNTS:
-        measured[f"tools_{count}"] = first[f"tools_{count}"][: size // 4]
-    return fitting, measured
+    return fitting
 
 
 def count_plot(found: Mapping[int, Mapping[str, Any]], path: Path) -> None:

@@ -8,6 +8,7 @@ import logging
 import math
 import re
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 ALTERNATIVES = 4
 SCORE_SCALE = 1000.0  # hyp.score is the exponential of a scaled log-likelihood; this makes it a handy number a frame
 SHORTEST = SAMPLE_RATE_HZ // 20
+COVERS = 0.6  # of the sound that the trigram model finds words in, a reply must explain: the rest would be taken for breath and noise
 GRAMMAR, REPLIES, TRIGRAM, PHONES = "grammar", "replies", "trigram", "phones"
 PHONES_BESIDE = "phones beside"  # the same search, by the other decoder
 SMALL_WORD_BEAM = (
@@ -144,7 +146,7 @@ class SphinxRecogniser:
         if not grammar.words and not trigram.words:
             return Transcript("", confidence=0.0, engine=self.name, refused="silence")
         confidence = logistic(features(grammar, trigram, phones.score), WEIGHTS)
-        if short.words:
+        if short.words and _covered_ms(short_words) >= COVERS * _covered_ms(free_words):
             sure = logistic(seconded(short, (trigram, grammar), phones.score), WEIGHTS)
             if sure > confidence or not grammar.words:
                 return self._transcript(short, short_words, (grammar, trigram), sure)
@@ -358,6 +360,11 @@ class SphinxStream:
         if self._decoder is not None:
             decoder, self._decoder = self._decoder, None
             decoder.end()
+
+
+def _covered_ms(words: Sequence[Word]) -> float:
+    """How much of the sound is words."""
+    return sum(word.end_ms - word.start_ms for word in words)
 
 
 def _is_filler(word: str) -> bool:

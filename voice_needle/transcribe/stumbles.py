@@ -32,7 +32,7 @@ SAID_TWICE = ("the", "a", "an", "to", "in", "of", "is", "are", "my", "at", "and"
 """Small words that a speaker repeats while the next is being looked for."""
 
 FALSE_START = 2  # words after which a beginning may break off
-EDIT, RESTART, AGAIN = 0.01, 0.005, 0.01
+EDIT, RESTART, AGAIN = 0.001, 0.0005, 0.001
 """Chances: of an editing term after any word; of a beginning that breaks off; of a value or small word said twice."""
 
 
