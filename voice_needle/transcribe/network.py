@@ -16,6 +16,9 @@ from voice_needle.transcribe.stumbles import AGAIN, ways_back
 SAMPLES = 8_000
 SHARE_ABOVE, SHARE_ABOVE_SMALL = 2_000, 500
 """Arcs that the copies of one rule may have together, and where memory is short; 10,000 arcs cost pocketsphinx about 50 MB."""
+LONG_RULE = 60
+"""Arcs from which on a rule is numbers, identifiers or free text rather than names. Names share a copy only where the same words
+follow: "turn on the kitchen blind" was heard for "light" as long as all rooms shared one."""
 LEAST_SHARED = 8
 """Ways that are worth a state of their own, which costs pocketsphinx 6 KB; a way costs it 2 to 3."""
 
@@ -101,9 +104,9 @@ def _compose(
 ) -> tuple[Network, list[float]]:
     """The network, and how often each of its states was seen. Slots of the same rule that lead to the same place share one copy of it.
 
-    Where the copies of a rule would have more than `share_above` arcs, it is laid out only twice: for the slots after which the
-    sentence may end, and for the others. A sentence may then go on as after another slot of that kind, which the router
-    refuses; every sentence of the patterns keeps its chance.
+    Where the copies of a rule would have more than `share_above` arcs, slots share one wherever the same words may follow, and may
+    end the sentence; those of a long rule, wherever the sentence may end, or may not. A sentence may then go on as after another
+    such slot ("open the garage at nine" as "play nine"), which the router refuses; every sentence of the patterns keeps its chance.
     """
     arcs: list[Arc] = []
     final = len(frame.arcs)
@@ -111,7 +114,11 @@ def _compose(
     places = {(symbol, after) for row in frame.arcs for symbol, after in row.items() if symbol in parts}
     copies = Counter(symbol for symbol, _ in places)
     shared = {symbol for symbol, many in copies.items() if many * parts[symbol][0].arc_count > share_above}
-    bodies: dict[tuple[str, int | bool], tuple[int, list[tuple[int, float]]]] = {}
+    ways_on = [
+        (state in frame.accepting, frozenset((word, to in frame.accepting) for word, to in row.items()))
+        for state, row in enumerate(frame.arcs)
+    ]
+    bodies: dict[tuple[str, object], tuple[int, list[tuple[int, float]]]] = {}
     left: set[tuple[str, int]] = set()
     for state, row in enumerate(frame.arcs):
         if state in frame.accepting:
@@ -121,7 +128,10 @@ def _compose(
             if symbol not in parts:
                 arcs.append(Arc(state, after, chance, symbol))
                 continue
-            key = (symbol, after in frame.accepting) if symbol in shared else (symbol, after)
+            place: object = after
+            if symbol in shared:
+                place = ways_on[after] if parts[symbol][0].arc_count < LONG_RULE else ways_on[after][0]
+            key = (symbol, place)
             if key not in bodies:
                 body, ends = _body(*parts[symbol], len(visits))
                 bodies[key] = len(visits), ends

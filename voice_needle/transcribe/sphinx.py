@@ -58,7 +58,7 @@ class SphinxSettings:
     beam: float = 1e-60
     word_beam: float = 1e-40
     most_states: int = 3000
-    language_weight: float = 5.0
+    language_weight: float = 6.5
     silence: float = 0.3
     filler: float = 0.01
     accept: float = 0.5

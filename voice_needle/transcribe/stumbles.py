@@ -47,19 +47,22 @@ def ways_back(
     """Arcs (from, to, chance, word or "") that lead from any word of the frame back to a value or to the start, and how many states
     they need, numbered from `states`. chance: that this word follows in this state.
 
-    One copy of the editing terms serves all: after it come the same values, or whole commands, as after "make that" at the start of an
-    utterance, and not only what fits where the speaker was. More ways on would cost the search more than they are worth.
+    One copy of the editing terms serves nearly all: after it come the same values, or whole commands, as after "make that" at the start
+    of an utterance, and not only what fits where the speaker was; another one, after a first word, leads to whole commands. More ways on
+    would cost the search more than they are worth.
     """
-    edit, after = states, states + 1
     arcs: list[tuple[int, int, float, str]] = []
     amended = frame.arcs[frame.arcs[0].get("make", 0)].get("that", 0)
-    for term, share in EDITING_TERMS.items():
-        at = edit
-        for number, word in enumerate(term.split(), 1):
-            last = number == len(term.split())
-            arcs.append((at, amended if last else after, share if number == 1 else 1.0, word))
-            at = after
-            after += not last
+    edit, broken_off = states, states + 1
+    after = states + 2
+    for start, to in ((edit, amended), (broken_off, 0)):
+        for term, share in EDITING_TERMS.items():
+            at = start
+            for number, word in enumerate(term.split(), 1):
+                last = number == len(term.split())
+                arcs.append((at, to if last else after, share if number == 1 else 1.0, word))
+                at = after
+                after += not last
     depths = _depths(frame)
     entered: dict[int, set[str]] = {}  # by which words a state is reached
     for row in frame.arcs:
@@ -67,8 +70,9 @@ def ways_back(
             entered.setdefault(to, set()).add(word)
     said_once: dict[tuple[str, int], int] = {}
     for state, row in enumerate(frame.arcs):
-        if state:
-            arcs.append((state, edit, EDIT, ""))
+        if state:  # after one word there is nothing to correct yet: "turn off all the lights" was heard as "turn, no, the lights"
+            correctable = depths[state] > 1 or state in frame.accepting
+            arcs.append((state, edit if correctable else broken_off, EDIT, ""))
         if 0 < depths[state] <= FALSE_START and state not in frame.accepting:
             arcs.append((state, 0, RESTART, ""))
         for word in SAID_TWICE:
