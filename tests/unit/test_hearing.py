@@ -70,7 +70,7 @@ def listener(recogniser: FakeRecogniser, heard: list[str]) -> Listener:
     async def decide(transcript: Transcript, speaking: bool) -> Decision:
         return Decision()
 
-    conversation = SimpleNamespace(decide=decide, awaits_reply=lambda: False)
+    conversation = SimpleNamespace(decide=decide, awaits_reply=lambda: False, tools=dict)
     barge_in = SimpleNamespace(words=lambda *_, **__: None)
     endpointer = SimpleNamespace(expect_more=lambda ms: None, end_after=lambda ms: None)
 

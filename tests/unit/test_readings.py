@@ -8,7 +8,8 @@ import pytest
 
 from voice_needle.barge_in import Verdict, judge
 from voice_needle.events import Call, Decision, DialogueAct, Outcome, Question, Transcript
-from voice_needle.readings import both, other_reading, second_reading
+from voice_needle.readings import both, contested, other_reading, second_reading
+from voice_needle.tools import Confirm, Policy, Tool
 from voice_needle.turn import Memory
 
 REQUEST = Decision((Call("light"),), Outcome.ACT, 1.0)
@@ -88,3 +89,38 @@ def test_both_is_every_option_or_also_what_was_corrected():
     memory.ask(Question("light", "room", "ambiguous", options=("hall", "den")), (Call("light"),), 1.0)
     found = both("both of them", memory)
     assert found is not None and [call.arguments["room"] for call in found.calls] == ["hall", "den"]
+
+
+LEVEL = Decision(
+    (Call("light_level", {"room": "hall", "level": 40}, {"room": "hall", "level": "forty"}),), Outcome.ACT, 0.99
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "again", "outcome"),
+    [
+        ("set the hall light to fourteen", replace(LEVEL, calls=(Call("light_level", {"room": "hall", "level": 14}),)), Outcome.CONFIRM),
+        ("set the whole light to forty", LEVEL, Outcome.ACT),
+        ("that the hall light too far", Decision(), Outcome.ACT),
+        ("that the tall light too far", Decision(), Outcome.CONFIRM),
+        ("stop", STOP, Outcome.CONFIRM),
+    ],
+    ids=["another request", "the same request", "one argument unheard", "both arguments unheard", "nothing of it"],
+)  # fmt: skip
+async def test_what_another_reading_contests_is_asked_about(text: str, again: Decision, outcome: Outcome):
+    async def decide(read: Transcript) -> Decision:
+        assert read.text == text
+        return again
+
+    heard = Transcript("set the hall light to forty", alternatives=(text,))
+    assert (await contested(heard, LEVEL, decide, {})).outcome is outcome
+    assert (await contested(replace(heard, alternatives=()), LEVEL, decide, {})) is LEVEL
+
+
+async def test_a_tool_that_must_never_ask_acts_although_another_reading_contests_it():
+    async def decide(read: Transcript) -> Decision:
+        return Decision()
+
+    tool = Tool("light_level", "", {}, policy=Policy(confirm=Confirm.NEVER))
+    heard = Transcript("set the hall light to forty", alternatives=("set that all right",))
+    assert (await contested(heard, LEVEL, decide, {"light_level": tool})) is LEVEL

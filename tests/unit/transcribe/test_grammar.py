@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -112,3 +113,17 @@ def test_a_rule_laid_out_too_often_is_shared_and_every_sentence_stays() -> None:
     assert all(shared.accepts(words) for words in sentences)
     assert not shared.accepts(["set", "the", "garden", "lamp"])
     assert not shared.accepts(["kitchen"])
+
+
+def test_names_share_a_copy_only_where_the_same_words_follow():
+    """ "turn on the kitchen light" was heard as "... blind" while every room shared one copy."""
+    tool = replace(LAMP, sentences=("dim the {room} lamp", "hide the {room} blind", "find {room}", "light the {room} lamp"))
+    grammar = build_grammar(Toolset([tool]))
+    sizes = []
+    for share_above in (1_000_000, 0):
+        network = build_network(grammar.top, grammar.rules, FRAME, share_above=share_above)
+        assert network.accepts(["dim", "the", "kitchen", "lamp"]) and network.accepts(["hide", "the", "kitchen", "blind"])
+        assert not network.accepts(["dim", "the", "kitchen", "blind"])
+        assert not network.accepts(["dim", "the", "kitchen"])
+        sizes.append(len(network.arcs))
+    assert sizes[1] <= sizes[0]

@@ -34,6 +34,7 @@ def network(grammar: Grammar) -> Network:
         "set the den lamp to twenty percent make that thirty",
         "set dim the kitchen lamp",
         "set no wait find a fourteen",
+        "dim no wait set the den lamp to twenty percent",
         "dim dim the kitchen lamp",
         "dim the the kitchen lamp",
         "dim the kitchen kitchen lamp",
