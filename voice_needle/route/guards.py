@@ -77,7 +77,7 @@ _QUESTION = re.compile(
     r"^(?:did|do (?:i|you|we|they|people|the|my|all|any)|does|have (?:i|you|we|they|the|my)|has|had|is|are|am|was|were|should|shall|why|when|how|who|whose|what|where|which|isn't|aren't|doesn't|"
     r"whether)\b"
 )
-_INVITING = re.compile(r"^(?:how about|what about|why don't (?:you|we)|why not|do you mind|do me|have (?:the|a|my) )\b")
+_INVITING = re.compile(r"^(?:do (?:the|my|all|our) [^ ]+(?: (?:now|today|please|again))?$|how about|what about|why don't (?:you|we)|why not|do you mind|do me|have (?:the|a|my) )\b")
 _STATEMENT = re.compile(
     rf"^{_SUBJECT}(?: 's| 're| 've| 'd|'m)? (?!(?:want|need|said|prefer|'d like|would like|would love|insist|request|require)\b)[^ ]+"
     r"|^(?:i'm|i've|he's|she's|it's|that's|there's|we're|they're|you're|you've|we've|they've)\b"
@@ -86,6 +86,19 @@ _STATEMENT = re.compile(
 _THEN_ASKS = re.compile(
     r".\b(?:(?:can|could|would|will) you|please)\b|. (?:log|save|record|note|add|track|remember|write) (?:it|that|this)(?: down)?$"
 )  # "it's too bright in here can you dim the light"
+_STATE = re.compile(  # how things are, said before what is wanted: "it's dark, turn on the lights"
+    r"^(?:(?:i|it|we|he|she|they|there)(?: |(?='))(?:'s|'m|'re|am|is|are)|(?:my|the|our|his|her|their) [^ ]+(?: [^ ]+)? (?:is|are)) (?!not\b|going to (?!bed\b|sleep\b|work\b))"
+)
+_BOUND = frozenset(  # a verb after one of these is no order
+    words_in(
+        "to i we you he she it they who that which and or will would can could shall should must may might do does did don't not 'll 'd "
+        "is are am be been being was were 's 're 'm has have had a an the my your his her its our their this these no any some of "
+        "still already always never often usually just also only even really almost ever sometimes half wide once all both let help makes make "
+        "see saw hear heard watch if when while because since so than as for with by from about"
+    )
+)
+_OBJECTS = frozenset(words_in("the a an my our your all every both some any it them that this those these me us on off up down"))
+_ORDERS = re.compile(r"^(?:turn|switch|set|put|start|stop|open|close|shut|lock|unlock|raise|lower|dim|play|pause|send|bring|get|give|make|add|call|show|water|heat|warm|cool|run|book|order|find)$")
 _SUPPOSING = re.compile(
     r"^(?:what (?:would|might|if)|how would|imagine|suppose|supposing|assuming)\b"
 )  # sums may suppose
@@ -202,9 +215,20 @@ def refusal(words: Sequence[str], tools: Sequence[Tool] = ()) -> str:
         return "" if only_tells or _INVITING.search(text) else "question"
     if _PAST.search(text):
         return "past"
-    if _STATEMENT.search(text) and not only_tells and not _THEN_ASKS.search(text):
+    if _STATEMENT.search(text) and not only_tells and not _THEN_ASKS.search(text) and not _then_orders(text):
         return "statement"
     return ""
+
+
+def _then_orders(text: str) -> bool:
+    """Whether an order follows a state of things, with nothing between that makes it part of the statement."""
+    if not _STATE.search(text):
+        return False
+    words = text.split()
+    return any(
+        _ORDERS.match(word) and words[at - 1] not in _BOUND and words[at + 1] in _OBJECTS
+        for at, word in enumerate(words[2:-1], 2)
+    )
 
 
 def tells_only(tool: Tool) -> bool:

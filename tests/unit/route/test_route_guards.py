@@ -55,10 +55,24 @@ def test_a_chain_is_one_request(frame: str) -> None:
     [
         "don't forget to turn off the light", "why don't you turn on the light", "won't you turn on the light", "i would like the light on",
         "tell me if the light is on", "it's too bright in here can you dim the light", "remind me after lunch", "wake me before seven",
+        "it's dark turn on the lights", "i'm cold turn up the heating", "i'm going to bed turn off all the lights", "do the dishes",
+        "my hands are full open the door", "it's cold in the kitchen set the heating to twenty two degrees",
     ],
 )  # fmt: skip
 def test_is_let_through(text: str) -> None:
     assert refusal(tokenize(text)) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "i'm going to turn on the light", "i'm afraid they turn off the power", "that's the lamp i turn on the most", "they set the table",
+        "she's about to open the door", "do the lights work",
+        "you are the one who should turn off the light", "it's not dark turn on the light",
+    ],
+)  # fmt: skip
+def test_a_statement_with_a_verb_in_it_is_no_order(text: str) -> None:
+    assert refusal(tokenize(text))
 
 
 def _decide(text: str, call: Call, reason: str = "model") -> Decision:
