@@ -105,7 +105,7 @@ LEVEL = Decision(
         ("that the tall light too far", Decision(), Outcome.CONFIRM),
         ("stop", STOP, Outcome.CONFIRM),
     ],
-    ids=["another request", "the same request", "one argument unheard", "both arguments unheard", "nothing of it"],
+    ids=["another request", "the same request", "one word unheard", "two words unheard", "nothing of it"],
 )  # fmt: skip
 async def test_what_another_reading_contests_is_asked_about(text: str, again: Decision, outcome: Outcome):
     async def decide(read: Transcript) -> Decision:

@@ -7,6 +7,7 @@ the word error rate.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
@@ -25,7 +26,8 @@ from voice_needle.audio import SAMPLE_RATE_HZ, Samples, to_ms
 from voice_needle.errors import BadAudioFile
 from voice_needle.evaluation.metrics import Answer, Line, norm, summarise
 from voice_needle.evaluation.synthetic_speech import mix
-from voice_needle.events import Outcome, RouteContext, Transcript, Utterance
+from voice_needle.events import Decision, Outcome, RouteContext, Transcript, Utterance
+from voice_needle.readings import contested, other_reading
 from voice_needle.route.engine import Router
 from voice_needle.tools import Toolset
 from voice_needle.transcribe.engine import Recogniser
@@ -159,13 +161,22 @@ class _Run:
         )
         if heard.refused or not heard.text:
             return Line((expected,), (), False, elapsed_ms)
-        decision = self._router.route(heard, self._tools, self._context)
+        decision = asyncio.run(self._decided(heard))
         acts = decision.outcome in (Outcome.ACT, Outcome.CONFIRM)
         proposed = tuple(
             (_plain(call.tool), {_plain(name): norm(value) for name, value in call.arguments.items()})
             for call in (decision.calls if acts else ())
         )
         return Line((expected,), proposed, decision.outcome is Outcome.ACT, elapsed_ms)
+
+    async def _decided(self, heard: Transcript) -> Decision:
+        """As the assistant decides: other readings of the sound may mend a first one that means nothing, or contest it."""
+
+        async def decide(read: Transcript) -> Decision:
+            return self._router.route(read, self._tools, self._context)
+
+        read, decision = await other_reading(heard, await decide(heard), decide)
+        return await contested(read, decision, decide, self._tools) if read is heard else decision
 
     def summary(self) -> dict[str, Any]:
         return {
