@@ -20,7 +20,7 @@ from voice_needle.config import Config
 from voice_needle.conversation import Conversation
 from voice_needle.events import Decided, Decision, DialogueAct, Event, Heard, Outcome, Transcript, Utterance
 from voice_needle.listen.endpoint import Endpointer
-from voice_needle.readings import contested, other_reading
+from voice_needle.readings import final_reading
 from voice_needle.transcribe.engine import Recogniser, Stream
 from voice_needle.turn import Turn, TurnState
 from voice_needle.workers import Workers
@@ -221,7 +221,4 @@ class Listener:
         async def decide(read: Transcript) -> Decision:
             return await self.conversation.decide(read, self._speaking())
 
-        read, decision = await other_reading(transcript, await decide(transcript), decide)
-        if read is transcript:
-            decision = await contested(read, decision, decide, self.conversation.tools())
-        return read, decision
+        return await final_reading(transcript, decide, self.conversation.tools())

@@ -98,7 +98,7 @@ def needle_environments(
 
 @evaluate.command()
 @click.option("--size", type=click.IntRange(min=24), default=1200, show_default=True, help="Of the corpus that is drawn.")
-@click.option("--data", metavar="DIR", type=click.Path(path_type=Path), help="The public training sets (for the length of names).")
+@click.option("--data", metavar="DIR", type=click.Path(path_type=Path), help="The folder of public data, where it is not beside the project.")
 @click.option("--plots", metavar="DIR", type=click.Path(path_type=Path), help="Draw confidence and coverage there (extra [plot]).")
 @click.option("--baselines", is_flag=True, help="Run always-decline and BM25 beside it.")
 @json_option

@@ -27,7 +27,7 @@ from voice_needle.errors import BadAudioFile
 from voice_needle.evaluation.metrics import Answer, Line, norm, summarise
 from voice_needle.evaluation.synthetic_speech import mix
 from voice_needle.events import Decision, Outcome, RouteContext, Transcript, Utterance
-from voice_needle.readings import contested, other_reading
+from voice_needle.readings import final_reading
 from voice_needle.route.engine import Router
 from voice_needle.tools import Toolset
 from voice_needle.transcribe.engine import Recogniser
@@ -175,8 +175,7 @@ class _Run:
         async def decide(read: Transcript) -> Decision:
             return self._router.route(read, self._tools, self._context)
 
-        read, decision = await other_reading(heard, await decide(heard), decide)
-        return await contested(read, decision, decide, self._tools) if read is heard else decision
+        return (await final_reading(heard, decide, self._tools))[1]
 
     def summary(self) -> dict[str, Any]:
         return {

@@ -98,7 +98,12 @@ _BOUND = frozenset(  # a verb after one of these is no order
     )
 )
 _OBJECTS = frozenset(words_in("the a an my our your all every both some any it them that this those these me us on off up down"))
-_ORDERS = re.compile(r"^(?:turn|switch|set|put|start|stop|open|close|shut|lock|unlock|raise|lower|dim|play|pause|send|bring|get|give|make|add|call|show|water|heat|warm|cool|run|book|order|find)$")
+_ORDERS = frozenset(
+    words_in(
+        "turn switch set put start stop open close shut lock unlock raise lower dim play pause send bring get give "
+        "make add call show water heat warm cool run book order find"
+    )
+)
 _SUPPOSING = re.compile(
     r"^(?:what (?:would|might|if)|how would|imagine|suppose|supposing|assuming)\b"
 )  # sums may suppose
@@ -226,7 +231,7 @@ def _then_orders(text: str) -> bool:
         return False
     words = text.split()
     return any(
-        _ORDERS.match(word) and words[at - 1] not in _BOUND and words[at + 1] in _OBJECTS
+        word in _ORDERS and words[at - 1] not in _BOUND and words[at + 1] in _OBJECTS
         for at, word in enumerate(words[2:-1], 2)
     )
 

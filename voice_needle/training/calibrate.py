@@ -78,7 +78,7 @@ def observe(router: StitchRouter, examples: Sequence[Example], now: datetime = N
     context = RouteContext(now=now)
     found = []
     for example in examples:
-        tools = Toolset([tool for tool in example.tools if not tool["name"].startswith("dialogue.")])
+        tools = offered(example)
         if any(answer.tool.startswith("dialogue.") for answer in example.answers) or example.loss != "all":
             continue
         decision, reading = router.observed(example.text, tools, context)
@@ -90,15 +90,25 @@ def observe(router: StitchRouter, examples: Sequence[Example], now: datetime = N
     return found
 
 
-def _judged(example: Example, decision: Decision, acts: bool, row: Numbers) -> Observation:
-    calls = decision.calls if acts else ()
+def offered(example: Example) -> Toolset:
+    """Its tools, without the dialogue acts."""
+    return Toolset([tool for tool in example.tools if not tool["name"].startswith("dialogue.")])
+
+
+def matched(calls: Sequence[Call], example: Example) -> int:
+    """How many of the expected calls are among these, each once."""
     left = list(example.answers)
     for call in calls:
         match = next((answer for answer in left if same_call(call, answer, example)), None)
         if match is not None:
             left.remove(match)
-    good = len(example.answers) - len(left)
-    right = not left and good == len(calls)
+    return len(example.answers) - len(left)
+
+
+def _judged(example: Example, decision: Decision, acts: bool, row: Numbers) -> Observation:
+    calls = decision.calls if acts else ()
+    good = matched(calls, example)
+    right = good == len(calls) == len(example.answers)
     said = f"{decision.outcome.value} {[(call.tool, dict(call.arguments)) for call in decision.calls]} {decision.reason}"
     return Observation(row, acts, right, len(calls), len(calls) - good, bool(example.answers),
                        decision.outcome is Outcome.ASK, example.kind, example.text, said, example.source)

@@ -16,8 +16,7 @@ from voice_needle.evaluation.metrics import wilson
 from voice_needle.events import Outcome, RouteContext, Transcript
 from voice_needle.route.engine import Router
 from voice_needle.route.stitch.engine import StitchRouter
-from voice_needle.tools import Toolset
-from voice_needle.training.calibrate import NOW, measure, observe, same_call
+from voice_needle.training.calibrate import NOW, matched, measure, observe, offered
 from voice_needle.training.examples import Example
 from voice_needle.training.heldout import COUNTS, measured_sets
 from voice_needle.training.readers import DEFAULT_DATA
@@ -57,11 +56,11 @@ def routed(router: Router, examples: Sequence[Example]) -> dict[str, Any]:
     """What any router does about each example: as `calibrate.measure`, without what only a confidence can tell."""
     n = right = exact = servable = held = refused = calls = wrong = 0
     for example in examples:
-        tools = Toolset([tool for tool in example.tools if not tool["name"].startswith("dialogue.")])
+        tools = offered(example)
         router.prepare(tools)
         decision = router.route(Transcript(example.text), tools, RouteContext(now=NOW))
         proposed = decision.calls if decision.outcome in (Outcome.ACT, Outcome.CONFIRM) else ()
-        good = _matched(proposed, example)
+        good = matched(proposed, example)
         whole = bool(proposed) and good == len(proposed) == len(example.answers)
         goes = bool(proposed) and decision.outcome is Outcome.ACT
         n, servable = n + 1, servable + bool(example.answers)
@@ -75,15 +74,6 @@ def routed(router: Router, examples: Sequence[Example]) -> dict[str, Any]:
         "n": n, "servable": servable, "exact_if_always_sure": right / max(1, n), "exact": exact / max(1, n), "coverage": held / max(1, servable),
         "executed": calls, "wrong_executed": wrong / calls if calls else None, "refusal_recall": refused / max(1, n - servable), "ece": None,
     }  # fmt: skip
-
-
-def _matched(proposed: Sequence[Any], example: Example) -> int:
-    left = list(example.answers)
-    for call in proposed:
-        match = next((answer for answer in left if same_call(call, answer, example)), None)
-        if match is not None:
-            left.remove(match)
-    return len(example.answers) - len(left)
 
 
 def _intervals(found: Mapping[str, Any]) -> dict[str, list[float] | None]:
