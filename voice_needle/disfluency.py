@@ -14,6 +14,9 @@ from dataclasses import replace
 from voice_needle.events import Call, Decision, DialogueAct, Outcome
 from voice_needle.number_words import NUMBER_WORDS
 
+FALSE_START = "false start"
+"""In the reason for a decision that leaves out a beginning which nothing said to leave out."""
+
 Route = Callable[[str, tuple[Call, ...]], Decision]
 """The router's decision for a text, given the calls before it."""
 
@@ -142,7 +145,7 @@ def _restarted(words: list[str], route: Route) -> Iterator[Decision]:
             continue
         decision = route(" ".join(rest), ())
         if _requests(decision):
-            yield decision
+            yield replace(decision, reason=f"{decision.reason}, {FALSE_START}")
 
 
 def surer(found: Decision, before: Decision) -> bool:

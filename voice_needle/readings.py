@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
+from voice_needle.disfluency import FALSE_START
 from voice_needle.events import Decision, DialogueAct, Outcome, Transcript
 from voice_needle.route.guards import REFUSALS
 from voice_needle.tools import Confirm, Tool
@@ -49,15 +50,20 @@ async def second_reading(
 
 
 async def other_reading(transcript: Transcript, decision: Decision, decide: Decide) -> tuple[Transcript, Decision]:
-    """Another of the recogniser's readings where the first is no request at all, or a doubtful one that the other makes certain."""
+    """Another of the recogniser's readings where the first is no request at all, or a doubtful one that the other makes certain.
+
+    Or where the first is a request only without its beginning: "turn on the kitchen light off" was heard, and read as "... the kitchen
+    light off", where "turn on the kitchen light" had been said.
+    """
+    broken = FALSE_START in decision.reason
     settled = decision.act is not None or decision.outcome is Outcome.ACT or decision.reason in REFUSALS
-    if settled or transcript.refused or decision.reason == "answer":
+    if (settled and not broken) or transcript.refused or decision.reason == "answer":
         return transcript, decision
     for text in transcript.alternatives:
         read = replace(transcript, text=text, words=())
         again = await decide(read)
-        certain = again.outcome is Outcome.ACT and bool(again.calls)
-        if certain and (decision.outcome is Outcome.DECLINE or _same(decision, again)):
+        certain = again.outcome is Outcome.ACT and bool(again.calls) and FALSE_START not in again.reason
+        if certain and (broken or decision.outcome is Outcome.DECLINE or _same(decision, again)):
             return read, again
     return transcript, decision
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from voice_needle.barge_in import Verdict, judge
+from voice_needle.disfluency import FALSE_START
 from voice_needle.events import Call, Decision, DialogueAct, Outcome, Question, Transcript
 from voice_needle.readings import both, contested, other_reading, second_reading
 from voice_needle.tools import Confirm, Policy, Tool
@@ -68,6 +69,22 @@ async def test_where_the_first_reading_means_nothing_another_may():
 )
 async def test_the_first_reading_stands(first: Decision):
     assert await decided(first) == (HEARD.text, first)
+
+
+@pytest.mark.parametrize(
+    ("again", "stands"),
+    [(HALL, False), (replace(HALL, reason=f"template, {FALSE_START}"), True), (ELSEWHERE, True), (Decision(), True)],
+    ids=["a whole request", "broken off, too", "in doubt", "nothing"],
+)
+async def test_a_whole_request_is_likelier_than_one_after_a_false_start(again: Decision, stands: bool):
+    """ "Turn on the kitchen light off" was heard for "turn on the kitchen light", and the light went off."""
+    broken = replace(ELSEWHERE, outcome=Outcome.ACT, reason=f"template, {FALSE_START}, mended")
+
+    async def decide(read: Transcript) -> Decision:
+        return again
+
+    read, decision = await other_reading(HEARD, broken, decide)
+    assert (read, decision) == (HEARD, broken) if stands else (read.text, decision) == (HEARD.alternatives[0], HALL)
 
 
 async def test_another_reading_makes_the_same_call_certain():

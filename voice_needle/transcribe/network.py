@@ -114,10 +114,7 @@ def _compose(
     places = {(symbol, after) for row in frame.arcs for symbol, after in row.items() if symbol in parts}
     copies = Counter(symbol for symbol, _ in places)
     shared = {symbol for symbol, many in copies.items() if many * parts[symbol][0].arc_count > share_above}
-    ways_on = [
-        (state in frame.accepting, frozenset((word, to in frame.accepting) for word, to in row.items()))
-        for state, row in enumerate(frame.arcs)
-    ]
+    ways_on = _ways_on(frame, 2)
     bodies: dict[tuple[str, object], tuple[int, list[tuple[int, float]]]] = {}
     left: set[tuple[str, int]] = set()
     for state, row in enumerate(frame.arcs):
@@ -130,7 +127,7 @@ def _compose(
                 continue
             place: object = after
             if symbol in shared:
-                place = ways_on[after] if parts[symbol][0].arc_count < LONG_RULE else ways_on[after][0]
+                place = ways_on[after] if parts[symbol][0].arc_count < LONG_RULE else after in frame.accepting
             key = (symbol, place)
             if key not in bodies:
                 body, ends = _body(*parts[symbol], len(visits))
@@ -148,6 +145,18 @@ def _compose(
         arcs += itertools.starmap(Arc, ways)
         visits += [1.0] * more
     return Network(tuple(arcs), len(visits), final), visits
+
+
+def _ways_on(frame: Automaton, words: int) -> list[int]:
+    """For each state a number that states have in common where the same next words may follow, as many as `words`, and may end the sentence."""
+    alike = [int(state in frame.accepting) for state in range(len(frame.arcs))]
+    for _ in range(words):
+        seen: dict[object, int] = {}
+        alike = [
+            seen.setdefault((state in frame.accepting, frozenset((w, alike[to]) for w, to in row.items())), len(seen))
+            for state, row in enumerate(frame.arcs)
+        ]
+    return alike
 
 
 def share_ways(network: Network, visits: Sequence[float], least: int = LEAST_SHARED) -> Network:

@@ -127,3 +127,13 @@ def test_names_share_a_copy_only_where_the_same_words_follow():
         assert not network.accepts(["dim", "the", "kitchen"])
         sizes.append(len(network.arcs))
     assert sizes[1] <= sizes[0]
+
+
+def test_names_are_not_shared_where_a_word_later_other_words_follow():
+    """ "turn on the kitchen light" was heard as "... light off": "turn on the kitchen light to ..." shared a copy with "the kitchen light off"."""
+    tool = replace(LAMP, sentences=("turn on the {room} light half way", "[hide] the {room} light off"))
+    grammar = build_grammar(Toolset([tool]))
+    network = build_network(grammar.top, grammar.rules, FRAME, share_above=0)
+    assert network.accepts("turn on the kitchen light half way".split())
+    assert network.accepts("the kitchen light off".split())
+    assert not network.accepts("turn on the kitchen light off".split())
