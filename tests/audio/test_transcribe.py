@@ -60,6 +60,15 @@ def test_orders_are_heard(barista: SphinxRecogniser, voice: str) -> None:
     assert sum(likeness) / len(likeness) > 0.85, heard
 
 
+@pytest.mark.parametrize("voice", ["rms", "awb"])
+@pytest.mark.parametrize("said", ["can i have um a large iced mocha", "i'd like um a double shot espresso"])
+def test_a_hesitation_is_no_word(barista: SphinxRecogniser, said: str, voice: str) -> None:
+    """ "Um" was heard as "some" or "an"."""
+    heard = barista.transcribe(utterance(speak(said, voice)))
+    assert not heard.refused and set(heard.text.split()) <= set(said.split()) - {"um"}, heard
+    assert len(heard.text.split()) >= 5
+
+
 def test_words_have_times_in_order(barista: SphinxRecogniser) -> None:
     sound = speak(ORDERS[1])
     words = barista.transcribe(utterance(sound)).words

@@ -49,3 +49,16 @@ def test_pages_freed_between_pieces_that_stay_go_back_to_the_system() -> None:
     assert memory.resident_mb() < kept - 40
     for piece in pieces[::20]:
         library.free(piece)
+
+
+def test_what_is_allocated_falls_with_every_piece_freed() -> None:
+    library = ctypes.CDLL(None)
+    library.malloc.restype, library.malloc.argtypes, library.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+    before = memory.allocated_mb()
+    pieces = [library.malloc(32 << 10) for _ in range(640)]
+    assert 19 < memory.allocated_mb() - before < 22
+    for piece in pieces[::2]:  # the holes between the others stay resident
+        library.free(piece)
+    assert 9 < memory.allocated_mb() - before < 12
+    for piece in pieces[1::2]:
+        library.free(piece)

@@ -46,9 +46,10 @@ IDLE_S, PATIENCE_S = 5.0, 300.0  # at the end: so long nothing may go on; so lon
 
 @dataclass
 class Diary:
-    """All that a run leaves behind. memory: (simulated hours, MB)."""
+    """All that a run leaves behind. memory, allocated: (simulated hours, MB)."""
 
     memory: list[tuple[float, float]] = field(default_factory=list)
+    allocated: list[tuple[float, float]] = field(default_factory=list)
     happened: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     ended: list[tuple[int, str]] = field(default_factory=list)  # (ledger row, status) of each call, as it was told
@@ -211,6 +212,7 @@ class Soak:
         if now >= self._next_sample:
             self._next_sample += SAMPLE_S
             self.diary.memory.append((now / 3600.0, memory.resident_mb()))
+            self.diary.allocated.append((now / 3600.0, memory.allocated_mb()))
             if round(now) % 3600 < SAMPLE_S and now > SAMPLE_S:
                 self._progress(self.report())
         while self._undo and self._undo[0][0] <= now:

@@ -50,6 +50,7 @@ def judge(diary: Diary, ledger: Path, timers: Path, now: datetime, lamps_of: Lam
         "calls": calls,
         "timers": rings,
         "memory": held,
+        "allocated": slope(diary.allocated),
         "memory_mb": [[round(hours, 3), mb] for hours, mb in diary.memory],
     }
 

@@ -25,8 +25,9 @@ from voice_needle import errors
 from voice_needle.errors import EngineFailed, EngineMissing, StorageError, VoiceNeedleError
 from voice_needle.tools import Tool, Toolset
 
-DICTIONARY, GRAMMAR, REPLIES, MODEL = "tools.dict", "tools.fsg", "replies.fsg", "tools.arpa"
-FILES = (DICTIONARY, GRAMMAR, REPLIES, MODEL)
+DICTIONARY, FILLERS = "tools.dict", "fillers.dict"
+GRAMMAR, REPLIES, MODEL = "tools.fsg", "replies.fsg", "tools.arpa"
+FILES = (DICTIONARY, FILLERS, GRAMMAR, REPLIES, MODEL)
 COMPLETE = "complete"
 KEPT = 4  # compiled toolsets that stay on disk: the last used ones
 LONGEST_S = 900.0
@@ -38,7 +39,7 @@ _PARTS = (
 def compiled(tools: Toolset, root: Path, *, full: bool = True) -> Path:
     """The folder under `root` with everything for these tools, compiled now where it is not there or damaged.
 
-    full: also for people who break off, repeat or correct themselves, which takes much more memory.
+    full: also for people who hesitate, break off, repeat or correct themselves, which takes much more memory.
 
     Errors: BadToolSchema for a pattern that cannot be read, StorageError, EngineFailed.
     """
@@ -129,11 +130,12 @@ def write(tools: Toolset, folder: Path, full: bool) -> None:
     from voice_needle.transcribe.grammar import FRAME, build_grammar
     from voice_needle.transcribe.language_model import arpa_text, draw_sentences
     from voice_needle.transcribe.network import SHARE_ABOVE, SHARE_ABOVE_SMALL, build_network
-    from voice_needle.transcribe.pronounce import dictionary_text
+    from voice_needle.transcribe.pronounce import dictionary_text, fillers_text
 
     grammar = build_grammar(tools)
     folder.mkdir(parents=True)
     _put(folder / DICTIONARY, dictionary_text(grammar.words))
+    _put(folder / FILLERS, fillers_text(hesitating=full))
     share_above = SHARE_ABOVE if full else SHARE_ABOVE_SMALL
     network = build_network(grammar.top, grammar.rules, FRAME, share_above=share_above, stumbling=full)
     _put(folder / GRAMMAR, network.fsg())

@@ -64,3 +64,16 @@ def dictionary_text(words: Iterable[str]) -> str:
     for word, sounds in sorted(pronunciations(words).items()):
         lines += [f"{word}{f'({number})' if number > 1 else ''} {phones}" for number, phones in enumerate(sounds, 1)]
     return "\n".join(lines) + "\n"
+
+
+HESITATIONS = {"[UH]": "AH", "[ER]": "ER", "[UM]": "AH M", "[HM]": "HH M"}
+"""Sounds of somebody who looks for a word, possible between any two; without them a breath is some short word: "an", "bring"."""
+
+
+def fillers_text(*, hesitating: bool) -> str:
+    """A Sphinx dictionary of what is no word: silence and noise as the acoustic model has them; hesitating: and HESITATIONS."""
+    import pocketsphinx
+
+    shipped = Path(pocketsphinx.get_model_path("en-us/en-us/noisedict")).read_text(encoding="utf-8")
+    sounds = HESITATIONS if hesitating else {}
+    return "\n".join([shipped.strip(), *(f"{name} {phones}" for name, phones in sounds.items())]) + "\n"

@@ -205,6 +205,7 @@ class SphinxRecogniser:
         chosen = self._settings
         options: dict[str, Option] = {
             "dict": str(folder / compiled.DICTIONARY),
+            "fdict": str(folder / compiled.FILLERS),
             "loglevel": "FATAL",
             "beam": chosen.beam,
             "pbeam": chosen.beam,
