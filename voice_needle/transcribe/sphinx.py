@@ -34,7 +34,7 @@ COVERS = 0.6  # of the sound that the trigram model finds words in, a reply must
 GRAMMAR, REPLIES, TRIGRAM, PHONES = "grammar", "replies", "trigram", "phones"
 PHONES_BESIDE = "phones beside"  # the same search, by the other decoder
 SMALL_WORD_BEAM = (
-    1e-30  # where memory is short: each end of a word that is kept costs 64 bytes until the utterance ends
+    1e-35  # where memory is short: each end of a word that is kept costs 64 bytes until the utterance ends
 )
 WEIGHTS = (8.7, 6.6, 0.3)
 """Of confidence.features: the direction from synthetic speech and the benchmark's `tune` half, scale and offset from that half."""
