@@ -35,9 +35,15 @@ def test_threads_share_one_heap_where_memory_is_short() -> None:
         assert heaps(told=True) == 0
 
 
-def test_pages_freed_between_pieces_that_stay_go_back_to_the_system() -> None:
+def allocator() -> ctypes.CDLL:
+    """The C library, with malloc and free typed."""
     library = ctypes.CDLL(None)
     library.malloc.restype, library.malloc.argtypes, library.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+    return library
+
+
+def test_pages_freed_between_pieces_that_stay_go_back_to_the_system() -> None:
+    library = allocator()
     pieces = [library.malloc(32 << 10) for _ in range(2_000)]  # too small to be a mapping of its own
     for piece in pieces:
         ctypes.memset(piece, 1, 32 << 10)
@@ -52,8 +58,7 @@ def test_pages_freed_between_pieces_that_stay_go_back_to_the_system() -> None:
 
 
 def test_what_is_allocated_falls_with_every_piece_freed() -> None:
-    library = ctypes.CDLL(None)
-    library.malloc.restype, library.malloc.argtypes, library.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+    library = allocator()
     before = memory.allocated_mb()
     pieces = [library.malloc(32 << 10) for _ in range(640)]
     assert 19 < memory.allocated_mb() - before < 22

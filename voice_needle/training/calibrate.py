@@ -1,4 +1,4 @@
-"""Fits Stitch's confidence on held-out data, chooses thresholds from a target rate of wrong actions, and draws both.
+"""Fits Stitch's confidence on held-out data, and chooses thresholds from a target rate of wrong actions.
 
 Boosted trees over the network's margins say how likely a decision to act is right (a logistic regression for declines), an isotonic
 curve makes that a share; thresholds are the smallest at which the wrong calls among those executed stay under each risk's target.
@@ -11,132 +11,22 @@ import json
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from voice_needle.errors import EngineMissing
-from voice_needle.evaluation.metrics import Line, norm, pair_up, read_answer
-from voice_needle.evaluation.router import label, rows
-from voice_needle.events import Call, Decision, Outcome, RouteContext
-from voice_needle.route import guards
-from voice_needle.route.gate import broken
 from voice_needle.route.stitch.confidence import FEATURES, Curve, Prior, Trees
 from voice_needle.route.stitch.engine import StitchRouter
-from voice_needle.tools import Risk, Tool, Toolset
-from voice_needle.training.examples import Answer, Example
+from voice_needle.tools import Risk
+from voice_needle.training.examples import Example
+from voice_needle.training.observations import Numbers, Observation, observe, observe_file, offered
 
-NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 TARGETS: Mapping[Risk, float] = {Risk.LOW: 0.035, Risk.MEDIUM: 0.025, Risk.HIGH: 0.01}
 CONFIRM: Mapping[Risk, float] = {Risk.LOW: 0.25, Risk.MEDIUM: 0.40, Risk.HIGH: 0.60}
-FITTED_EVERY = 5  # of a public development file, the lines that confidence is fitted on
 FLOORS = (0.0, -0.5, -1.0, -1.5)  # tried for `given`
-Numbers = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Observation:
-    """One decision on one example. wrong, calls: of those that would be executed. servable: something was to be done. source: the example's."""
-
-    features: Numbers
-    acts: bool
-    right: bool
-    calls: int
-    wrong: int
-    servable: bool
-    asks: bool
-    kind: str
-    text: str = ""
-    said: str = ""
-    source: str = ""
-
-
-def same_call(call: Call, answer: Answer, example: Example | None = None) -> bool:
-    """Whether a call is the expected one. Values that only a declared default gave do not count against it.
-
-    example: a parameter that its schema calls a plain string may also hold the words, whatever the label makes of them.
-    """
-    if call.tool != answer.tool:
-        return False
-    given = {name: norm(value) for name, value in call.arguments.items() if call.evidence.get(name) != "default"}
-    right = {name: norm(value.value) for name, value in answer.arguments.items()}
-    if example is not None and given.keys() == right.keys():
-        tool = next(tool for tool in example.tools if tool["name"] == answer.tool)
-        for name, schema in tool["parameters"].get("properties", {}).items():
-            plain = schema.get("type") == "string" and not schema.keys() & {"format", "enum"}
-            if plain and name in right and given[name] == norm(example.words(answer.arguments[name])):
-                right[name] = given[name]
-    return given == right
-
-
-def observe(router: StitchRouter, examples: Sequence[Example], now: datetime = NOW, *, guarded: bool = True) -> list[Observation]:
-    """What the router would do about each example if it were always sure, behind its guards. Dialogue acts are left out."""
-    context = RouteContext(now=now)
-    found = []
-    for example in examples:
-        tools = offered(example)
-        if any(answer.tool.startswith("dialogue.") for answer in example.answers) or example.loss != "all":
-            continue
-        decision, reading = router.observed(example.text, tools, context)
-        if reading is None:
-            continue
-        decision = guards.check(example.text, decision, tools) if guarded else decision
-        acts = decision.outcome is Outcome.ACT and not any(broken(call, tools, example.text, context) for call in decision.calls)
-        found.append(_judged(example, decision, acts, np.asarray(reading.features, dtype=np.float64)))
-    return found
-
-
-def offered(example: Example) -> Toolset:
-    """Its tools, without the dialogue acts."""
-    return Toolset([tool for tool in example.tools if not tool["name"].startswith("dialogue.")])
-
-
-def matched(calls: Sequence[Call], example: Example) -> int:
-    """How many of the expected calls are among these, each once."""
-    left = list(example.answers)
-    for call in calls:
-        match = next((answer for answer in left if same_call(call, answer, example)), None)
-        if match is not None:
-            left.remove(match)
-    return len(example.answers) - len(left)
-
-
-def _judged(example: Example, decision: Decision, acts: bool, row: Numbers) -> Observation:
-    calls = decision.calls if acts else ()
-    good = matched(calls, example)
-    right = good == len(calls) == len(example.answers)
-    said = f"{decision.outcome.value} {[(call.tool, dict(call.arguments)) for call in decision.calls]} {decision.reason}"
-    return Observation(row, acts, right, len(calls), len(calls) - good, bool(example.answers),
-                       decision.outcome is Outcome.ASK, example.kind, example.text, said, example.source)
-
-
-def observe_file(router: StitchRouter, path: Path, every: int = FITTED_EVERY, now: datetime = NOW) -> list[Observation]:
-    """The same for every so-manieth line of a public development file, whose values count as the benchmark counts them."""
-    context = RouteContext(now=now)
-    found = []
-    for number, row in rows(path):
-        if number % every:
-            continue
-        lists = bool((row.get("meta") or {}).get("accepted_value_lists"))
-        tools = Toolset(Tool.from_schema(tool) for tool in row["tools"])
-        expected = tuple(read_answer(answer, lists=lists) for answer in row["answers"])
-        decision, reading = router.observed(row["query"], tools, context)
-        if reading is None or decision.act is not None:
-            continue
-        decision = guards.check(row["query"], decision, tools)
-        acts = decision.outcome is Outcome.ACT and not any(broken(call, tools, row["query"], context) for call in decision.calls)
-        calls = tuple((call.tool, {name: norm(value) for name, value in call.arguments.items()}) for call in (decision.calls if acts else ()))
-        good = pair_up(Line(expected, calls, acts, 0.0))
-        found.append(Observation(np.asarray(reading.features, dtype=np.float64), acts, good == len(calls) == len(expected), len(calls),
-                                 len(calls) - good, bool(expected), decision.outcome is Outcome.ASK, label(path), row["query"]))  # fmt: skip
-    return found
-
-
-# --- fitting ---------------------------------------------------------------------------------------------------------
 
 
 def logistic(x: Numbers, y: Numbers, penalty: float = 1.0, rounds: int = 60) -> tuple[Numbers, Numbers, Numbers, float]:
@@ -239,7 +129,7 @@ def fit_prior(router: StitchRouter, examples: Sequence[Example]) -> Prior:
     """How much the words that a tool shares with an utterance should count beside the network, for tools it never saw."""
     rows, labels = [], []
     for example in examples:
-        tools = Toolset([tool for tool in example.tools if not tool["name"].startswith("dialogue.")])
+        tools = offered(example)
         pieces = router.network.pieces.utterance(example.text)
         if example.loss != "all" or not len(tools) or any(item.tool not in tools for item in example.answers):
             continue
@@ -317,85 +207,3 @@ def calibrate(folder: Path, examples: Sequence[Example], seed: int = 0, files: S
     }  # fmt: skip
     (folder / "calibration.json").write_text(json.dumps(record) + "\n")
     return record
-
-
-# --- measuring -------------------------------------------------------------------------------------------------------
-
-
-def confidences(router: StitchRouter, observations: Sequence[Observation]) -> Numbers:
-    """The router's calibrated confidence in each decision."""
-    act, decline = router.calibration.act, router.calibration.decline
-
-    def one(item: Observation) -> float:
-        row = item.features.astype(np.float32)
-        return act(row) if item.acts else 1.0 - decline(row) if item.asks else decline(row)
-
-    return np.array([one(item) for item in observations])
-
-
-def expected_error(confidence: Numbers, right: Numbers, bins: int = 10) -> float:
-    """Expected calibration error (Naeini et al. 2015): the mean gap between confidence and share right, by bins of equal width."""
-    where = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(confidence[where == n].mean() - right[where == n].mean()) * (where == n).mean() for n in range(bins) if (where == n).any()]
-    return float(sum(gaps))
-
-
-def measure(router: StitchRouter, observations: Sequence[Observation], plots: Path | None = None, name: str = "held_out") -> dict[str, Any]:
-    """Exact, refusals, coverage and wrong/executed at the low-risk threshold, ECE; with PNGs in the folder `plots`."""
-    confidence = confidences(router, observations)
-    right = np.array([float(item.right if item.acts else item.servable == item.asks) for item in observations])
-    at = router.thresholds.act[Risk.LOW]
-    goes = [item.acts and sure >= at for item, sure in zip(observations, confidence, strict=True)]
-    servable = [item.servable for item in observations]
-    calls = sum(item.calls for item, go in zip(observations, goes, strict=True) if go)
-    wrong = sum(item.wrong for item, go in zip(observations, goes, strict=True) if go)
-    held = sum(go for go, can in zip(goes, servable, strict=True) if can)
-    refused = sum(not go for go, can in zip(goes, servable, strict=True) if not can)
-    exact = sum((item.right if go else not item.servable) for item, go in zip(observations, goes, strict=True))
-    record = {
-        "n": len(observations), "servable": sum(servable), "exact_if_always_sure": sum(item.right for item in observations) / len(observations), "exact": float(exact) / len(observations),
-        "refusal_recall": float(refused) / max(1, servable.count(False)), "coverage": float(held / max(1, sum(servable))),
-        "executed": calls, "wrong_executed": float(wrong / max(1, calls)), "ece": expected_error(confidence, right), "threshold": at,
-    }  # fmt: skip
-    if plots is not None:
-        plots.mkdir(parents=True, exist_ok=True)
-        _reliability(confidence, right, record["ece"], plots / f"reliability_{name}.png")
-        _coverage(confidence, observations, at, plots / f"wrong_over_coverage_{name}.png")
-    return record
-
-
-def _reliability(confidence: Numbers, right: Numbers, error: float, path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 5))
-    axes = figure.subplots()
-    where = np.minimum((confidence * 10).astype(int), 9)
-    shown = [n for n in range(10) if (where == n).sum() >= 5]
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
-    axes.plot([confidence[where == n].mean() for n in shown], [right[where == n].mean() for n in shown], marker="o")
-    for n in shown:
-        axes.annotate(str(int((where == n).sum())), (confidence[where == n].mean(), right[where == n].mean()), fontsize=7)
-    axes.set(xlabel="confidence", ylabel="share of decisions that are right", title=f"expected calibration error {error:.3f}, n {len(right)}")
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-
-
-def _coverage(confidence: Numbers, observations: Sequence[Observation], at: float, path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4.5))
-    axes = figure.subplots()
-    acting = [(sure, item) for sure, item in zip(confidence, observations, strict=True) if item.acts]
-    acting.sort(key=lambda pair: -pair[0])
-    servable = max(1, sum(item.servable for item in observations))
-    calls = np.cumsum([item.calls for _, item in acting])
-    wrong = np.cumsum([item.wrong for _, item in acting])
-    covered = np.cumsum([item.servable for _, item in acting]) / servable
-    axes.plot(100 * covered, 100 * wrong / np.maximum(calls, 1))
-    chosen = sum(sure >= at for sure, _ in acting)
-    if chosen:
-        axes.plot([100 * covered[chosen - 1]], [100 * wrong[chosen - 1] / calls[chosen - 1]], marker="o")
-    axes.axhline(5, color="grey", linewidth=1)
-    axes.set(xlabel="servable requests executed, %", ylabel="wrong of the calls executed, %", ylim=(0, None))
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)

@@ -13,15 +13,17 @@ import torch
 from voice_needle.evaluation.router import evaluate
 from voice_needle.route.registry import get_router
 from voice_needle.route.stitch.engine import StitchRouter
-from voice_needle.training.calibrate import calibrate, measure, observe
+from voice_needle.training.calibrate import calibrate
 from voice_needle.training.card import write
 from voice_needle.training.draft import Style
 from voice_needle.training.examples import Example
 from voice_needle.training.export import export
 from voice_needle.training.fit import fresh_model
 from voice_needle.training.heldout import COUNTS, FITTED_ON, development_sets, measured_sets
+from voice_needle.training.measure import measure
 from voice_needle.training.mixture import Mixture
 from voice_needle.training.model import published_folder
+from voice_needle.training.observations import observe
 from voice_needle.training.readers import DEFAULT_DATA
 
 TRIED: tuple[tuple[str, str], ...] = (

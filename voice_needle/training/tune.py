@@ -14,11 +14,13 @@ import torch
 from voice_needle.errors import ConfigError
 from voice_needle.route.stitch.encoder.network import weights_folder
 from voice_needle.route.stitch.engine import StitchRouter
-from voice_needle.training.calibrate import calibrate, measure, observe
+from voice_needle.training.calibrate import calibrate
 from voice_needle.training.examples import Example
 from voice_needle.training.export import export
 from voice_needle.training.fit import Settings, fit, fresh_model
+from voice_needle.training.measure import measure
 from voice_needle.training.model import published_folder
+from voice_needle.training.observations import observe
 from voice_needle.training.own_tools import OwnTools, read_tools
 from voice_needle.training.readers import aligned
 from voice_needle.training.restore import restore

@@ -16,9 +16,10 @@ from voice_needle.evaluation.metrics import wilson
 from voice_needle.events import Outcome, RouteContext, Transcript
 from voice_needle.route.engine import Router
 from voice_needle.route.stitch.engine import StitchRouter
-from voice_needle.training.calibrate import NOW, matched, measure, observe, offered
 from voice_needle.training.examples import Example
 from voice_needle.training.heldout import COUNTS, measured_sets
+from voice_needle.training.measure import measure
+from voice_needle.training.observations import NOW, matched, observe, offered
 from voice_needle.training.readers import DEFAULT_DATA
 
 DOMAINS = "held_out_domains"
@@ -33,7 +34,7 @@ def evaluate_unseen(
     plots: Path | None = None,
     progress: Progress = lambda name, done, of: None,
 ) -> dict[str, Any]:
-    """{"stitch": {set: what `calibrate.measure` finds}, baseline: {set: the same, where it can be told}}.
+    """{"stitch": {set: what `measure.measure` finds}, baseline: {set: the same, where it can be told}}.
 
     size: of the corpus that is drawn; 1200 is what published figures were measured on. plots: a folder for the curves of confidence.
     Errors: TrainingDataMissing, ModelMissing.
@@ -53,7 +54,7 @@ def evaluate_unseen(
 
 
 def routed(router: Router, examples: Sequence[Example]) -> dict[str, Any]:
-    """What any router does about each example: as `calibrate.measure`, without what only a confidence can tell."""
+    """What any router does about each example: as `measure.measure`, without what only a confidence can tell."""
     n = right = exact = servable = held = refused = calls = wrong = 0
     for example in examples:
         tools = offered(example)

@@ -17,8 +17,9 @@ SAMPLES = 8_000
 SHARE_ABOVE, SHARE_ABOVE_SMALL = 2_000, 500
 """Arcs that the copies of one rule may have together, and where memory is short; 10,000 arcs cost pocketsphinx about 50 MB."""
 LONG_RULE = 60
-"""Arcs from which on a rule is numbers, identifiers or free text rather than names. Names share a copy only where the same words
-follow: "turn on the kitchen blind" was heard for "light" as long as all rooms shared one."""
+"""Arcs from which on a rule is numbers, identifiers or free text rather than names. Names share a copy only where the same
+WORDS_ON words follow: "turn on the kitchen blind" was heard for "light" as long as all rooms shared one."""
+WORDS_ON = 2
 LEAST_SHARED = 8
 """Ways that are worth a state of their own, which costs pocketsphinx 6 KB; a way costs it 2 to 3."""
 
@@ -104,7 +105,7 @@ def _compose(
 ) -> tuple[Network, list[float]]:
     """The network, and how often each of its states was seen. Slots of the same rule that lead to the same place share one copy of it.
 
-    Where the copies of a rule would have more than `share_above` arcs, slots share one wherever the same words may follow, and may
+    Where the copies of a rule would have more than `share_above` arcs, slots share one wherever the same next words may follow, and may
     end the sentence; those of a long rule, wherever the sentence may end, or may not. A sentence may then go on as after another
     such slot ("open the garage at nine" as "play nine"), which the router refuses; every sentence of the patterns keeps its chance.
     """
@@ -114,7 +115,7 @@ def _compose(
     places = {(symbol, after) for row in frame.arcs for symbol, after in row.items() if symbol in parts}
     copies = Counter(symbol for symbol, _ in places)
     shared = {symbol for symbol, many in copies.items() if many * parts[symbol][0].arc_count > share_above}
-    ways_on = _ways_on(frame, 2)
+    ways_on = _ways_on(frame, WORDS_ON)
     bodies: dict[tuple[str, object], tuple[int, list[tuple[int, float]]]] = {}
     left: set[tuple[str, int]] = set()
     for state, row in enumerate(frame.arcs):

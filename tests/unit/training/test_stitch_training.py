@@ -22,22 +22,14 @@ from voice_needle.route.stitch.encoder.tokens import WordPieces
 from voice_needle.route.stitch.engine import StitchRouter
 from voice_needle.tools import Risk, Tool, Toolset
 from voice_needle.training.batch import Collator, SchemaVectors, batches
-from voice_needle.training.calibrate import (
-    Observation,
-    calibrate,
-    careful_threshold,
-    expected_error,
-    fit_trees,
-    isotonic,
-    logistic,
-    observe,
-    threshold,
-)
+from voice_needle.training.calibrate import calibrate, careful_threshold, fit_trees, isotonic, logistic, threshold
 from voice_needle.training.examples import Answer, Example, Span, Value
 from voice_needle.training.export import export
 from voice_needle.training.fit import Run, Settings, fit, fresh_model
 from voice_needle.training.loss import NARROW, forward, losses
+from voice_needle.training.measure import expected_error
 from voice_needle.training.model import SHORTLIST, published_folder
+from voice_needle.training.observations import Observation, observe
 from voice_needle.training.own_tools import OwnTools, read_tools
 from voice_needle.training.restore import restore
 from voice_needle.training.tune import worse
