@@ -72,6 +72,7 @@ class Transcribe:
         "Sphinx only: `full` hears people who stumble, and replies in a grammar of their own; `small` takes half the memory",
         choices=("full", "small"),
     )
+    dereverberate: bool = option(True, "Sphinx only: take a room's late echo out of what is heard")
     partials_ms: int = option(
         200,
         "how often partial words are asked for while the user speaks; 0: never",

@@ -174,10 +174,20 @@ def scenarios(plugins: tuple[str, ...], name: str, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="Mixed in at 24, 18, 12 and 6 dB; a *noise* file beside FOLDER by default.",
 )
+@click.option(
+    "--decay",
+    "decays_s",
+    metavar="SECONDS",
+    type=click.FloatRange(0.05, 2.0),
+    multiple=True,
+    help="Also in simulated rooms with this reverberation time, beside the same recogniser without dereverberation.",
+)
 @click.option("--engine", metavar="NAME", default="sphinx", show_default=True)
 @json_option
-def speech(folder: Path, manifest: Path | None, noise: Path | None, engine: str, as_json: bool) -> None:
-    """Score the recogniser on real recordings in FOLDER (with its labels.json), clean and in noise."""
+def speech(
+    folder: Path, manifest: Path | None, noise: Path | None, decays_s: tuple[float, ...], engine: str, as_json: bool
+) -> None:
+    """Score the recogniser on real recordings in FOLDER (with its labels.json), clean, in noise and in rooms."""
     from rich.progress import Progress
 
     from voice_needle.assembly import make_recogniser, make_router
@@ -190,6 +200,10 @@ def speech(folder: Path, manifest: Path | None, noise: Path | None, engine: str,
         raise ConfigError(f"There is no manifest for {folder.name}", fix="give the plugin's folder with --manifest")
     background = noise or next(iter(sorted(folder.parent.glob("*noise*"))), None)
     config = configuration.load()
+    beside = {}
+    if decays_s:
+        plain = replace(config, transcribe=replace(config.transcribe, dereverberate=False))
+        beside["as it is"] = make_recogniser(plain, engine)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("Recordings")
         report = evaluate_speech(
@@ -198,6 +212,8 @@ def speech(folder: Path, manifest: Path | None, noise: Path | None, engine: str,
             make_recogniser(config, engine),
             make_router(config, "templates"),
             noise=background,
+            decays_s=decays_s,
+            beside=beside,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     print_json(report) if as_json else print_speech(report)

@@ -10,6 +10,8 @@ import click
 from voice_needle import config as configuration
 from voice_needle.cli.common import config_options, json_option, print_json, print_table
 
+SAMPLES = ("memory_mb", "allocated_mb")  # one for each minute: for the report and the plot
+
 
 @click.command()
 @click.option("--hours", type=float, default=24.0, show_default=True, help="Simulated hours.")
@@ -50,9 +52,9 @@ def soak(
     if plot is not None:
         picture(report, plot)
     if as_json:
-        print_json({name: value for name, value in report.items() if name != "memory_mb"})
+        print_json({name: value for name, value in report.items() if name not in SAMPLES})
     else:
-        rows = [(name, value) for name, value in report.items() if name not in ("memory_mb", "problems")]
+        rows = [(name, value) for name, value in report.items() if name not in (*SAMPLES, "problems")]
         print_table(("soak", ""), rows)
         for problem in report["problems"]:
             click.secho(problem, fg="red")

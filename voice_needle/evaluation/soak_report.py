@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from voice_needle.errors import EngineMissing
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from voice_needle.evaluation.soak import Diary
 
 WARM_UP_H = 7.0  # what fills as ever more words are heard: in a run of 12 hours the least rose by 10 MB in seven, then no more
@@ -52,6 +54,7 @@ def judge(diary: Diary, ledger: Path, timers: Path, now: datetime, lamps_of: Lam
         "memory": held,
         "allocated": slope(diary.allocated),
         "memory_mb": [[round(hours, 3), mb] for hours, mb in diary.memory],
+        "allocated_mb": [[round(hours, 3), mb] for hours, mb in diary.allocated],
     }
 
 
@@ -199,19 +202,13 @@ def picture(report: Mapping[str, Any], out: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    hours, held = zip(*report["memory_mb"], strict=True)
     figure, axes = plt.subplots(figsize=(9, 3.5), layout="constrained")
-    axes.plot(hours, held, linewidth=0.8, color="#4c78a8", label="resident memory, each minute")
-    found = report["memory"]
-    if "slope_mb_h" in found:
-        least = floor(report["memory_mb"])
-        middle_x, middle_y = statistics.fmean(x for x, _ in least), statistics.fmean(y for _, y in least)
-        ends = (least[0][0], least[-1][0])
-        axes.plot(*zip(*least, strict=True), ".", color="#e45756", label="least of each half hour")
-        low, high = found["slope_mb_h_ci95"]
-        label = f"{found['slope_mb_h']:+.3f} MB/h, 95 % [{low:+.3f}, {high:+.3f}], after {WARM_UP_H:g} hours"
-        axes.plot(ends, [middle_y + found["slope_mb_h"] * (x - middle_x) for x in ends], color="#e45756", label=label)
-    axes.set_ylim(0, max(held) * 1.15)
+    for what, about, colour in (("memory", "resident", "#4c78a8"), ("allocated", "allocated", "#54a24b")):
+        samples, found = report[f"{what}_mb"], report[what]
+        axes.plot(*zip(*samples, strict=True), linewidth=0.8, color=colour, label=f"{about} memory, each minute")
+        if "slope_mb_h" in found:
+            _draw_slope(axes, floor(samples), found)
+    axes.set_ylim(0, report["memory"]["most_mb"] * 1.15)
     timers, calls = report["timers"], report["calls"]
     axes.set_title(
         f"{report['simulated_hours']:g} simulated hours: {report['utterances']} utterances, {calls['ledger_rows']} calls,"
@@ -223,3 +220,13 @@ def picture(report: Mapping[str, Any], out: Path) -> None:
     axes.legend(loc="lower right")
     figure.savefig(out, dpi=100)
     plt.close(figure)
+
+
+def _draw_slope(axes: Axes, least: Sequence[tuple[float, float]], found: Mapping[str, Any]) -> None:
+    """The line through the least of each half hour."""
+    middle_x, middle_y = statistics.fmean(x for x, _ in least), statistics.fmean(y for _, y in least)
+    ends = (least[0][0], least[-1][0])
+    low, high = found["slope_mb_h_ci95"]
+    label = f"least of each half hour after {WARM_UP_H:g}: {found['slope_mb_h']:+.3f} MB/h, 95 % [{low:+.3f}, {high:+.3f}]"
+    axes.plot(*zip(*least, strict=True), ".", color="#e45756")
+    axes.plot(ends, [middle_y + found["slope_mb_h"] * (x - middle_x) for x in ends], color="#e45756", label=label)

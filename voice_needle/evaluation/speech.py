@@ -1,4 +1,4 @@
-"""Speech benchmark: recordings with labels -> whole-call accuracy, clean and in noise, with the metrics of the data's README.
+"""Speech benchmark: recordings with labels -> whole-call accuracy, clean, in noise and in rooms; the metrics of the data's README.
 
 Labels (Picovoice's speech-to-intent benchmark, Apache-2.0): {"file.flac": {"intent": "orderDrink", "slots": {"coffeeDrink": ...}}}.
 Names are compared without case and underscores, values by `metrics.norm`. A "text" beside the slots, where there is one, gives
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ import soundfile
 import soxr
 from rapidfuzz.distance import Levenshtein
 
-from voice_needle.audio import SAMPLE_RATE_HZ, Samples, to_ms
+from voice_needle.audio import SAMPLE_RATE_HZ, Samples, as_samples, to_ms
 from voice_needle.errors import BadAudioFile
 from voice_needle.evaluation.metrics import Answer, Line, norm, summarise
+from voice_needle.evaluation.room import convolved, response
 from voice_needle.evaluation.synthetic_speech import mix
 from voice_needle.events import Decision, Outcome, RouteContext, Transcript, Utterance
 from voice_needle.readings import final_reading
@@ -87,35 +89,56 @@ def evaluate_speech(
     *,
     noise: Path | None = None,
     snrs_db: Sequence[int] = SNRS_DB,
+    decays_s: Sequence[float] = (),
+    beside: Mapping[str, Recogniser] | None = None,
     part: str = "all",
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """{"clean": M, "snr_24": M, ...}; M also has real_time_factor, refused, empty and word_error_rate (None without texts).
 
-    noise: mixed in at each of `snrs_db`, from a place in it that depends on the file's name only; without it only "clean" is
-    measured. part: "tune" or "held_out" for half of the files. The processor time of one thread counts for real_time_factor.
+    noise: mixed in at each of `snrs_db`, from a place in it that depends on the file's name only; without it none is. decays_s:
+    reverberation times of rooms, "decay_0.3", each a response of its own a file (`room.response`). beside: other recognisers that
+    hear the clean files and those rooms, too, "decay_0.3 NAME". part: "tune" or "held_out" for half of the files. The processor
+    time of one thread counts for real_time_factor.
     """
     if part not in PARTS:
         raise ValueError(f"part is one of {', '.join(PARTS)}, not {part}")
-    recogniser.prepare(tools)
     router.prepare(tools)
     recordings = [each for each in read_recordings(folder) if part in ("all", each.part)]
-    background = read_sound(noise) if noise else None
-    conditions: list[int | None] = [None, *(snrs_db if background is not None else ())]
+    conditions: dict[str, Callable[[Recording], Samples]] = {"clean": lambda recording: recording.samples}
+    if noise is not None:
+        background = read_sound(noise)
+        conditions |= {f"snr_{snr}": partial(_in_noise, background, snr) for snr in snrs_db}
+    rooms: dict[str, Callable[[Recording], Samples]] = {f"decay_{decay_s:g}": partial(_in_a_room, decay_s) for decay_s in decays_s}
+    clean = {"clean": conditions["clean"]}
+    runs = [(name, recogniser, sound) for name, sound in (conditions | rooms).items()]
+    for name, other in (beside or {}).items():
+        runs += [(f"{condition} {name}", other, sound) for condition, sound in (clean | rooms).items()]
     report: dict[str, Any] = {}
     done = 0
-    for snr in conditions:
-        run = _Run(tools, recogniser, router)
+    for each in (recogniser, *(beside or {}).values()):
+        each.prepare(tools)
+    for name, ears, sound in runs:
+        run = _Run(tools, ears, router)
         for recording in recordings:
-            samples = recording.samples
-            if snr is not None and background is not None:
-                samples = mix(samples, background, snr, _offset(recording.name, len(background)))
-            run.add(recording, samples)
+            run.add(recording, sound(recording))
             done += 1
             if progress:
-                progress(done, len(conditions) * len(recordings))
-        report["clean" if snr is None else f"snr_{snr}"] = run.summary()
+                progress(done, len(runs) * len(recordings))
+        report[name] = run.summary()
     return report
+
+
+def _in_noise(background: Samples, snr_db: int, recording: Recording) -> Samples:
+    return mix(recording.samples, background, snr_db, _offset(recording.name, len(background)))
+
+
+def _in_a_room(decay_s: float, recording: Recording) -> Samples:
+    """As loud as before; the same room for the same file."""
+    path = response(decay_s, np.random.default_rng(_offset(recording.name, 1 << 32)))
+    there = convolved(recording.samples, path)
+    dry = recording.samples.astype(np.float64)
+    return as_samples(there * np.sqrt(np.mean(dry**2) / max(float(np.mean(there**2)), 1e-9)))
 
 
 def refusals(samples: Iterable[Samples], tools: Toolset, recogniser: Recogniser) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Only where the schema itself says so: a parameter that is named after a date, a time or a duration takes the whole time phrase around the span
 (a duration without any number or unit is none); one whose description wants the words copied word for word takes what hangs on them
-by "by", "with", "of" or "is", up to the next comma or preposition. Everything else stays as it was found.
+by "by", "with", "of" or "is", up to the next comma or preposition. Of any other the writing says where a name begins and ends, where it has
+capitals (Whisper's has, the embedded recogniser's has not): "Leo" to "Leo Park". Everything else stays as it was found.
 """
 
 from __future__ import annotations
@@ -31,18 +32,21 @@ _BETWEEN = frozenset(words_in("at on in the of a an and to"))  # between two par
 _HANGS = frozenset(words_in("by with of is are featuring"))
 _ENDS = frozenset(words_in("for as to at in on from and then please when while after before"))
 _VERBATIM = re.compile(r"\bword for word\b|\bverbatim\b")
+_CLOSING = ".?!\"')"
+_MYSELF = frozenset({"I", "I'm", "I'd", "I'll", "I've"})
 _NOT_A_TIME = frozenset(words_in("zone timezone format unit units type name title"))
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a parameter asks for. kinds: of "date", "time", "duration"; verbatim: words as they were said."""
+    """What a parameter asks for. kinds: of "date", "time", "duration"; verbatim: words as they were said; named: it may be a name."""
 
     kinds: frozenset[str] = frozenset()
     verbatim: bool = False
+    named: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.kinds) or self.verbatim
+        return bool(self.kinds) or self.verbatim or self.named
 
 
 def wanted(name: str, properties: Mapping[str, Mapping[str, Any]]) -> Wanted:
@@ -59,7 +63,8 @@ def wanted(name: str, properties: Mapping[str, Mapping[str, Any]]) -> Wanted:
         return Wanted(
             frozenset() if kinds == {"date"} else kinds
         )  # the words beside a bare date are other parameters' as often
-    return Wanted(verbatim=bool(_VERBATIM.search(told)))
+    closed = schema.get("x-vocabulary") or schema.get("x-spoken")
+    return Wanted(verbatim=bool(_VERBATIM.search(told)), named=not closed)
 
 
 def _kinds(name: str) -> frozenset[str]:
@@ -72,6 +77,8 @@ def _kinds(name: str) -> frozenset[str]:
 
 def whole(text: str, start: int, end: int, limit: int, want: Wanted) -> tuple[int, int] | None:
     """The wider (start, end) of the span text[start:end], not beyond `limit`; None where it cannot be what is wanted."""
+    if want.named:
+        end = _whole_name(text, end, limit)
     if want.verbatim:
         return start, _with_what_hangs_on(text, end, limit)
     words = [(match.start(), match.end()) for match in _WORD.finditer(text) if match.start() < limit]
@@ -111,6 +118,31 @@ def _speaks_of_time(word: str, kinds: frozenset[str]) -> bool:
         or ("duration" in kinds and bare in _LENGTH)
         or (bare not in ("a", "an") and read_number([bare]) is not None)
     )
+
+
+def _whole_name(text: str, end: int, limit: int) -> int:
+    """The end of the name that is cut off at `end`: the capitalised words that follow a capitalised one, but no day and no month.
+
+    What stands before is left alone: it is a title, or what kind of thing it is, as often as a part of the name.
+    """
+    words = [match for match in _WORD.finditer(text) if match.start() < limit]
+    if not any(match.group()[0].islower() for match in words):
+        return end  # a headline, or somebody shouts
+    at = next((at for at, match in enumerate(words) if match.end() >= end), len(words) - 1)
+    while at + 1 < len(words) and _goes_on(text, words[at], words[at + 1]):
+        at += 1
+        end = words[at].start() + len(words[at].group().rstrip(_CLOSING))
+    return end
+
+
+def _goes_on(text: str, word: re.Match[str], following: re.Match[str]) -> bool:
+    if text[word.end() : following.start()].strip() or word.group()[-1] in _CLOSING:
+        return False
+    return _capital(word.group()) and _capital(following.group())
+
+
+def _capital(word: str) -> bool:
+    return word[0].isupper() and word.rstrip(_CLOSING) not in _MYSELF and word.rstrip(_CLOSING).lower() not in _DATE
 
 
 def _with_what_hangs_on(text: str, end: int, limit: int) -> int:

@@ -33,7 +33,7 @@ def get_recogniser(
                 raise
     from voice_needle.transcribe.sphinx import SMALL_WORD_BEAM, SphinxRecogniser, SphinxSettings
 
-    chosen = SphinxSettings(cache=data_dir / "grammars" if data_dir else None)
+    chosen = SphinxSettings(cache=data_dir / "grammars" if data_dir else None, dereverberate=settings.dereverberate)
     if settings.grammar == "small":
         chosen = replace(chosen, full=False, word_beam=SMALL_WORD_BEAM)
     return SphinxRecogniser(chosen)

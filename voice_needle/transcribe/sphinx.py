@@ -24,6 +24,8 @@ from voice_needle.transcribe.confidence import Reading, features, logistic, seco
 from voice_needle.transcribe.decoder import Decoder, Option, open_decoder
 from voice_needle.transcribe.hallucination import loudest_dbfs
 from voice_needle.transcribe.noise import add_floor, floor_rms
+from voice_needle.transcribe.reverberation import dereverberate
+from voice_needle.transcribe.stumbles import runs_on
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class SphinxSettings:
     grammar and language model against the sound. silence, filler: chance of a pause, of a breath or cough, between words.
     accept: confidence under which an utterance is refused as out of domain. cache: where compiled grammars are kept; a
     temporary folder when None. full: hear people who stumble, too, and replies in a grammar of their own; twice the memory.
+    dereverberate: take a room's late echo out of what is heard.
     quiet_dbfs: an utterance whose loudest 100 ms is under this is silence.
     """
 
@@ -64,6 +67,7 @@ class SphinxSettings:
     accept: float = 0.5
     quiet_dbfs: float = -55.0
     full: bool = True
+    dereverberate: bool = True
     cache: Path | None = None
 
 
@@ -130,7 +134,7 @@ class SphinxRecogniser:
         along = self._settled(samples)
         if loudest_dbfs(samples) < self._settings.quiet_dbfs:
             return Transcript("", confidence=0.0, engine=self.name, refused="silence")
-        sound = self._with_floor(samples)
+        sound = self._with_floor(dereverberate(samples) if self._settings.dereverberate else samples)
         trigram_read = self._beside.submit(self.decode, TRIGRAM, sound)
         if reply and self._settings.full:
             phones_read = self._beside.submit(self.decode, PHONES_BESIDE, sound)
@@ -287,6 +291,9 @@ class SphinxRecogniser:
     def _transcript(
         self, chosen: Reading, words: tuple[Word, ...], others: tuple[Reading, ...], confidence: float
     ) -> Transcript:
+        refused = "" if confidence >= self._settings.accept else "out of domain"
+        if runs_on(chosen.words):
+            refused = "repetition"
         texts = dict.fromkeys(" ".join(reading.words) for reading in others if reading.words != chosen.words)
         return Transcript(
             text=" ".join(chosen.words),
@@ -294,7 +301,7 @@ class SphinxRecogniser:
             confidence=confidence,
             engine=self.name,
             alternatives=tuple(text for text in texts if text)[:ALTERNATIVES],
-            refused="" if confidence >= self._settings.accept else "out of domain",
+            refused=refused,
         )
 
     def _abandon(self) -> None:

@@ -9,7 +9,8 @@ model learns nothing of this: it reads across a stumble by backing off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 
 from voice_needle.transcribe.automaton import Automaton
 
@@ -31,6 +32,7 @@ EDITING_TERMS: Mapping[str, float] = {
 SAID_TWICE = ("the", "a", "an", "to", "in", "of", "is", "are", "my", "at", "and")
 """Small words that a speaker repeats while the next is being looked for."""
 
+AT_MOST = 3  # times in a row: the network's way back has no memory, and music is read as "the the the ..." for as long as it lasts
 FALSE_START = 2  # words after which a beginning may break off
 EDIT, RESTART, AGAIN = 0.001, 0.0005, 0.001
 """Chances: of an editing term after any word; of a beginning that breaks off; of a value or small word said twice."""
@@ -39,6 +41,11 @@ EDIT, RESTART, AGAIN = 0.001, 0.0005, 0.001
 def words() -> frozenset[str]:
     """Every word of an editing term."""
     return frozenset(word for term in EDITING_TERMS for word in term.split())
+
+
+def runs_on(said: Sequence[str]) -> bool:
+    """Whether a small word stands there more often in a row than a speaker says it. "Stop stop stop stop" does not run on."""
+    return any(word in SAID_TWICE and sum(1 for _ in run) > AT_MOST for word, run in itertools.groupby(said))
 
 
 def ways_back(

@@ -31,7 +31,48 @@ TIMER = {
     ],
 )  # fmt: skip
 def test_what_a_parameter_asks_for(name: str, properties: dict, kinds: set[str], verbatim: bool) -> None:
-    assert wanted(name, properties) == Wanted(frozenset(kinds), verbatim)
+    found = wanted(name, properties)
+    assert (found.kinds, found.verbatim) == (kinds, verbatim)
+
+
+@pytest.mark.parametrize(
+    ("schema", "named"),
+    [
+        ({"type": "string"}, True),
+        ({"type": "string", "x-vocabulary": "rooms"}, False),
+        ({"type": "string", "enum": ["Kitchen", "Hall"]}, False),
+        ({"type": "integer"}, False),
+    ],
+)
+def test_only_free_text_may_be_a_name(schema: dict, named: bool) -> None:
+    assert wanted("contact", {"contact": schema}).named is named
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "name"),
+    [
+        ("save Leo Park to contacts", "Leo", "Leo Park"),
+        ("save a note titled Packing List saying bring boots", "Packing", "Packing List"),
+        ("add Nadia Osei, Leo Park and me", "Nadia", "Nadia Osei"),
+        ("call Anna Monday morning", "Anna", "Anna"),
+        ("was it Anna? Tell Leo", "Anna", "Anna"),
+        ("ask Anna (Leo knows)", "Anna", "Anna"),
+        ("may Anna I ask", "Anna", "Anna"),
+        ("CALL ANNA NOW", "ANNA", "ANNA"),
+        ("call anna lee", "anna", "anna"),
+        ("play Kind of Blue", "Kind", "Kind"),
+        ("tell Leo Park.", "Leo", "Leo Park"),
+    ],
+)
+def test_capitals_say_where_a_name_ends(text: str, span: str, name: str) -> None:
+    start = text.index(span)
+    found = whole(text, start, start + len(span), len(text), Wanted(named=True))
+    assert found and text[slice(*found)] == name
+
+
+def test_a_name_does_not_reach_into_the_next_request() -> None:
+    text = "save Leo Park Drive"
+    assert whole(text, 5, 8, text.index("Drive"), Wanted(named=True)) == (5, 13)
 
 
 BOTH = Wanted(frozenset(["date", "time"]))

@@ -12,6 +12,7 @@ from voice_needle.tools import Toolset
 from voice_needle.transcribe.grammar import FRAME, Grammar, build_grammar
 from voice_needle.transcribe.network import Network, build_network
 from voice_needle.transcribe.patterns import draw
+from voice_needle.transcribe.stumbles import runs_on
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +83,20 @@ def test_a_reply_is_a_value_a_correction_or_a_word_to_the_conversation(grammar: 
     ):
         assert reply.accepts(said.split()), said
     assert not reply.accepts(["dim", "the", "kitchen", "lamp"])
+
+
+@pytest.mark.parametrize(
+    ("said", "runs"),
+    [
+        ("turn on the the the hall light", False),
+        ("open the the the the the shade", True),
+        ("the the", False),
+        ("stop stop stop stop stop", False),
+        ("no no no no", False),
+        ("call two two two two two", False),
+        ("to the to the to the to the dock", False),
+        ("", False),
+    ],
+)
+def test_nobody_says_a_small_word_four_times_in_a_row(said: str, runs: bool) -> None:
+    assert runs_on(said.split()) is runs

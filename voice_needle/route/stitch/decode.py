@@ -292,7 +292,7 @@ class _Reader:
         first = min((at for at in inner if spans[at, 1] > found[0]), default=first)
         last = max((at for at in inner if spans[at, 0] < found[1]), default=last)
         value = self._text[found[0] : found[1]]
-        if value.lower().startswith(("negative ", "minus ")):
+        if want.kinds and value.lower().startswith(("negative ", "minus ")):
             return first, last, score, Problem("out_of_range", value)
         return first, last, score, parse_value(value, schema, self._context)
 

@@ -1,0 +1,78 @@
+"""Takes the late reverberation of a room out of an utterance: weighted prediction error, one microphone.
+
+Nakatani et al. 2010, "Speech Dereverberation Based on Variance-Normalized Delayed Linear Prediction" (IEEE TASLP 18:7). In each
+band, what the frames of some time ago predict of this one is echo of the room, not speech, and is taken away. The prediction is
+fitted so that what remains is as likely as speech of slowly changing loudness; no room needs to be known.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from voice_needle.audio import SAMPLE_RATE_HZ, Samples, as_samples
+
+Spectrum = NDArray[np.complex64]
+WINDOW = 1024  # samples, 64 ms; with 32 ms a long tail was half as well taken away
+HOP = 256
+DELAY = 2  # frames: what is younger is the sound itself, its own attack and its early reflections, which help
+TAPS = 16  # frames looked back on, 256 ms: the tail that smears one phone into the next
+ROUNDS = 2  # loudness and prediction are fitted in turn
+LEAST = 1e-3  # of a band's loudest: a silent frame must not outweigh all speech
+TAIL = 0.05  # of the energy: with less in the tail, the room is as dry as those that the acoustic model learned in
+HEARD = slice(130 * WINDOW // SAMPLE_RATE_HZ, 6800 * WINDOW // SAMPLE_RATE_HZ)  # bands that the acoustic model looks at
+SHORTEST = WINDOW + 3 * TAPS * HOP  # with less, the prediction would fit the words themselves
+
+_HANN: NDArray[np.float32] = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
+
+
+def dereverberate(samples: Samples) -> Samples:
+    """(n,) -> (n,): the same utterance drier; as it is in a dry room, or too short to tell. Needs the whole of it."""
+    if len(samples) < SHORTEST or not samples.any():
+        return samples
+    spectrum = _spectrum(samples)
+    for band in spectrum.T[HEARD]:  # one at a time: all at once took 5 MB a second of sound
+        band[:] = _dry(band)
+    dry = _sound(spectrum, len(samples))
+    heard = samples.astype(np.float64)
+    if np.sum((heard - dry) ** 2) < TAIL * np.sum(heard**2):
+        return samples
+    return as_samples(dry)
+
+
+def _dry(heard: Spectrum) -> Spectrum:
+    """(frames,) of one band. Single precision but for the equations, which may be nearly singular."""
+    past = np.ascontiguousarray(sliding_window_view(np.pad(heard, (DELAY + TAPS - 1, 0)), TAPS)[: len(heard)].T)  # (TAPS, frames)
+    dry = heard
+    for _ in range(ROUNDS):
+        power = dry.real**2 + dry.imag**2
+        smooth = power.copy()
+        smooth[1:] += power[:-1]
+        smooth[:-1] += power[1:]
+        weighed = past.conj() / np.maximum(smooth, LEAST * smooth.max() + 1e-9)
+        correlation = (weighed @ past.T).astype(np.complex128)
+        correlation += (1e-6 * np.trace(correlation).real + 1e-12) * np.eye(TAPS)
+        dry = heard - np.linalg.solve(correlation, weighed @ heard).astype(np.complex64) @ past
+    return dry
+
+
+def _spectrum(samples: Samples) -> Spectrum:
+    """(frames, bands)."""
+    whole = np.pad(samples.astype(np.float32), (WINDOW - HOP, WINDOW))
+    frames = sliding_window_view(whole, WINDOW)[::HOP]
+    return np.asarray(np.fft.rfft(frames * _HANN, axis=1), np.complex64)
+
+
+def _sound(spectrum: Spectrum, length: int) -> NDArray[Any]:
+    """(length,): overlap-add, weighed as the frames were."""
+    frames = np.fft.irfft(spectrum, WINDOW, axis=1) * _HANN
+    sound, weight = (np.zeros((len(spectrum) - 1) * HOP + WINDOW) for _ in range(2))
+    for number, frame in enumerate(frames):
+        at = slice(number * HOP, number * HOP + WINDOW)
+        sound[at] += frame
+        weight[at] += _HANN**2
+    start = WINDOW - HOP
+    return sound[start : start + length] / np.maximum(weight[start : start + length], 1e-3)
