@@ -17,6 +17,7 @@ from voice_needle.events import Call, Decision, Outcome
 from voice_needle.route.numbers import tokenize, words_in
 from voice_needle.route.phrases import strip_polite, without_fillers
 from voice_needle.route.schemas import is_open
+from voice_needle.route.whole_phrase import wanted
 from voice_needle.tools import Risk, Tool, spoken_forms
 
 FROM_DIALOGUE = (
@@ -158,12 +159,37 @@ def judge(text: str, decision: Decision, tools: Mapping[str, Tool]) -> Judgement
     if decision.reason == FROM_TEMPLATE and not _begins_open(words, decision.calls, tools):
         return Judgement()  # every word but the open values is the template's own
     called = [tools[c.tool] for c in decision.calls if c.tool in tools]
+    if _comes_too_late(words, decision.calls, tools):
+        return Judgement("past", firm=True)
     reason = refusal(bare, called)
     if not reason:
         return Judgement()
     if reason == "question" and called and not any(_changes(tool) for tool in called):
         return Judgement(reason)
     return Judgement(reason, reason not in _OF_A_CLAUSE or not _elsewhere(text, decision, tools))
+
+
+_AHEAD = re.compile(
+    r"^(?:remind|wake|schedule|book|reserve|arrange|plan|postpone|(?:set|make|create|add|start) (?:me )?(?:a |an |the |another )?(?:alarm|reminder|timer)s?)\b"
+)
+_GONE = re.compile(
+    r"\b(?:yesterday|ago|last (?:night|week|month|year|monday|tuesday|wednesday|thursday|friday|saturday|sunday))\b"
+)
+
+
+def _comes_too_late(words: Sequence[str], calls: Sequence[Call], tools: Mapping[str, Tool]) -> bool:
+    """Whether something is asked for ahead of its time whose time is over: "remind me yesterday at four to call".
+
+    "Remind me to read last week's report" is none: the parameter that the words are for must be a time.
+    """
+    if not _AHEAD.match(" ".join(strip_polite(tuple(words)))):
+        return False
+    return any(
+        wanted(name, tools[call.tool].properties).kinds and _GONE.search(evidence.lower())
+        for call in calls
+        if call.tool in tools
+        for name, evidence in call.evidence.items()
+    )
 
 
 def _changes(tool: Tool) -> bool:

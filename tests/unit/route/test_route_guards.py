@@ -186,3 +186,28 @@ def test_a_question_to_a_tool_that_nobody_knows_to_change_anything_is_left_to_th
     tool = Tool("moisture", "How wet the soil is.")
     decision = Decision((Call("moisture", {}, {}),), Outcome.ACT, 0.9)
     assert check("is the soil wet", decision, {"moisture": tool}).outcome is Outcome.ACT
+
+
+REMINDER = Tool(
+    "create_reminder",
+    "Create a reminder.",
+    {
+        "type": "object",
+        "properties": {"message": {"type": "string"}, "date_time": {"type": "string", "description": "when, as said"}},
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "when", "refused"),
+    [
+        ("remind me yesterday at 4pm to submit the timesheet", "submit the timesheet", "yesterday at 4pm", True),
+        ("please set a reminder for an hour ago to call", "call", "an hour ago", True),
+        ("remind me tomorrow to read yesterday's report", "read yesterday's report", "tomorrow", False),
+        ("note that i ran yesterday", "i ran", "yesterday", False),
+    ],
+)
+def test_nobody_can_be_reminded_of_something_before_it_is_said(text: str, message: str, when: str, refused: bool) -> None:
+    call = Call(REMINDER.name, {"message": message, "date_time": when}, {"message": message, "date_time": when})
+    found = check(text, Decision((call,), Outcome.ACT), {REMINDER.name: REMINDER})
+    assert (found.reason == "past" and found.outcome is Outcome.DECLINE and not found.calls) is refused

@@ -60,6 +60,8 @@ class Tokenizer:
         if not text:
             return []
         text = (" " + text if self._dummy_prefix else text).replace(" ", SPACE)
+        if self._collapse:
+            text = text.rstrip(SPACE)  # SentencePiece takes a "▁" that was written for a space, too, but only at the end
         ids: list[int] = []
         for number, part in enumerate(self._symbols.split(text) if self._symbols else [text]):
             if number % 2:

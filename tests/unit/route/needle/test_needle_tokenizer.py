@@ -53,6 +53,7 @@ def test_ids_have_the_published_meaning(both):
 @pytest.mark.parametrize(
     "text",
     ["", " ", "turn the lamp", "  two  spaces  ", "tab\tand\nline", "naïve café 日本 🎉", "a<tools>b<tool_call>", "<tools>", "aaaaaaaaaaaa",
+     "▁", "a▁ ▁",
      *CORPUS[::7]],
 )  # fmt: skip
 def test_text_encodes_as_sentencepiece_does(both, text):
@@ -63,7 +64,7 @@ def test_text_encodes_as_sentencepiece_does(both, text):
 
 
 @settings(max_examples=300, deadline=None)
-@given(text=st.text(max_size=60) | st.text(alphabet='aeilmnoprstu {}":,_ é', max_size=200))
+@given(text=st.text(max_size=60) | st.text(alphabet='aeilmnoprstu {}":,_ é▁', max_size=200))
 def test_any_text_encodes_as_sentencepiece_does(both, text):
     theirs, ours = both
     text = text.replace("\0", " ")  # SentencePiece's own interface stops there
