@@ -7,8 +7,6 @@ fitted so that what remains is as likely as speech of slowly changing loudness; 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -21,6 +19,7 @@ HOP = 256
 DELAY = 2  # frames: what is younger is the sound itself, its own attack and its early reflections, which help
 TAPS = 16  # frames looked back on, 256 ms: the tail that smears one phone into the next
 ROUNDS = 2  # loudness and prediction are fitted in turn
+PIECE = 128  # frames to a product: OpenBLAS shares one of 256 among threads, which took five times the processor here
 LEAST = 1e-3  # of a band's loudest: a silent frame must not outweigh all speech
 TAIL = 0.05  # of the energy: with less in the tail, the room is as dry as those that the acoustic model learned in
 HEARD = slice(130 * WINDOW // SAMPLE_RATE_HZ, 6800 * WINDOW // SAMPLE_RATE_HZ)  # bands that the acoustic model looks at
@@ -37,15 +36,17 @@ def dereverberate(samples: Samples) -> Samples:
     for band in spectrum.T[HEARD]:  # one at a time: all at once took 5 MB a second of sound
         band[:] = _dry(band)
     dry = _sound(spectrum, len(samples))
-    heard = samples.astype(np.float64)
-    if np.sum((heard - dry) ** 2) < TAIL * np.sum(heard**2):
+    heard = samples.astype(np.float32)
+    if np.sum(np.square(heard - dry)) < TAIL * np.sum(np.square(heard)):
         return samples
     return as_samples(dry)
 
 
 def _dry(heard: Spectrum) -> Spectrum:
     """(frames,) of one band. Single precision but for the equations, which may be nearly singular."""
-    past = np.ascontiguousarray(sliding_window_view(np.pad(heard, (DELAY + TAPS - 1, 0)), TAPS)[: len(heard)].T)  # (TAPS, frames)
+    known = np.pad(heard, (DELAY + TAPS - 1, 0))
+    past = np.ascontiguousarray(sliding_window_view(known, TAPS)[: len(heard)].T)  # (TAPS, frames)
+    both = np.concatenate([past, heard[None]]).T
     dry = heard
     for _ in range(ROUNDS):
         power = dry.real**2 + dry.imag**2
@@ -53,26 +54,29 @@ def _dry(heard: Spectrum) -> Spectrum:
         smooth[1:] += power[:-1]
         smooth[:-1] += power[1:]
         weighed = past.conj() / np.maximum(smooth, LEAST * smooth.max() + 1e-9)
-        correlation = (weighed @ past.T).astype(np.complex128)
-        correlation += (1e-6 * np.trace(correlation).real + 1e-12) * np.eye(TAPS)
-        dry = heard - np.linalg.solve(correlation, weighed @ heard).astype(np.complex64) @ past
+        pieces = (slice(at, at + PIECE) for at in range(0, len(heard), PIECE))
+        sides = sum((weighed[:, piece] @ both[piece] for piece in pieces), np.zeros((TAPS, TAPS + 1), np.complex128))
+        correlation = sides[:, :TAPS] + (1e-6 * np.trace(sides).real + 1e-12) * np.eye(TAPS)
+        prediction = np.linalg.solve(correlation, sides[:, TAPS]).astype(np.complex64)
+        dry = heard - np.sum(prediction[:, None] * past, axis=0)
     return dry
 
 
 def _spectrum(samples: Samples) -> Spectrum:
-    """(frames, bands)."""
+    """(frames, bands). Frame by frame: all windows at once would take four times the memory of the sound."""
     whole = np.pad(samples.astype(np.float32), (WINDOW - HOP, WINDOW))
     frames = sliding_window_view(whole, WINDOW)[::HOP]
-    return np.asarray(np.fft.rfft(frames * _HANN, axis=1), np.complex64)
-
-
-def _sound(spectrum: Spectrum, length: int) -> NDArray[Any]:
-    """(length,): overlap-add, weighed as the frames were."""
-    frames = np.fft.irfft(spectrum, WINDOW, axis=1) * _HANN
-    sound, weight = (np.zeros((len(spectrum) - 1) * HOP + WINDOW) for _ in range(2))
+    spectrum = np.empty((len(frames), WINDOW // 2 + 1), np.complex64)
     for number, frame in enumerate(frames):
-        at = slice(number * HOP, number * HOP + WINDOW)
-        sound[at] += frame
-        weight[at] += _HANN**2
+        spectrum[number] = np.fft.rfft(frame * _HANN)
+    return spectrum
+
+
+def _sound(spectrum: Spectrum, length: int) -> NDArray[np.float32]:
+    """(length,): overlap-add, weighed as the frames were."""
+    sound = np.zeros((len(spectrum) - 1) * HOP + WINDOW, np.float32)
+    for number, frame in enumerate(spectrum):
+        sound[number * HOP : number * HOP + WINDOW] += np.fft.irfft(frame, WINDOW) * _HANN
+    overlap = np.sum(_HANN.reshape(-1, HOP) ** 2)  # of all windows over one sample, the same for each: 1.5
     start = WINDOW - HOP
-    return sound[start : start + length] / np.maximum(weight[start : start + length], 1e-3)
+    return sound[start : start + length] / np.float32(overlap / HOP)
