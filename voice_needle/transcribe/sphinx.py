@@ -134,7 +134,7 @@ class SphinxRecogniser:
         along = self._settled(samples)
         if loudest_dbfs(samples) < self._settings.quiet_dbfs:
             return Transcript("", confidence=0.0, engine=self.name, refused="silence")
-        sound = self._with_floor(dereverberate(samples) if self._settings.dereverberate else samples)
+        sound = self._with_floor(samples)
         trigram_read = self._beside.submit(self.decode, TRIGRAM, sound)
         if reply and self._settings.full:
             phones_read = self._beside.submit(self.decode, PHONES_BESIDE, sound)
@@ -238,10 +238,14 @@ class SphinxRecogniser:
     # --- decoding ----------------------------------------------------------------------------------------------------
 
     def _with_floor(self, samples: Samples) -> Samples:
-        """The sound plus white noise, the same for the same sound."""
+        """The sound, drier where that is wanted, plus white noise: the same for the same sound, on whatever processor.
+
+        The noise is drawn from what the microphone gave. What dereverberation makes of it may differ in a last bit between processors.
+        """
         seed = int.from_bytes(hashlib.blake2b(samples.tobytes(), digest_size=8).digest(), "little")
-        level = floor_rms(samples, self._settings.noise_floor, self._settings.noise_share)
-        return add_floor(samples, level, np.random.default_rng(seed))
+        dry = dereverberate(samples) if self._settings.dereverberate else samples
+        level = floor_rms(dry, self._settings.noise_floor, self._settings.noise_share)
+        return add_floor(dry, level, np.random.default_rng(seed))
 
     def decode(self, search: str, sound: Samples) -> tuple[Reading, tuple[Word, ...]]:
         """One search over a whole utterance. Errors: EngineFailed."""
