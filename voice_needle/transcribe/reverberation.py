@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from voice_needle.audio import SAMPLE_RATE_HZ, Samples, as_samples
 
-Spectrum = NDArray[np.complex64]
+Spectrum = NDArray[np.complex128]  # in single precision a last bit, and with it a doubtful word, differed between processors
 WINDOW = 1024  # samples, 64 ms; with 32 ms a long tail was half as well taken away
 HOP = 256
 DELAY = 2  # frames: what is younger is the sound itself, its own attack and its early reflections, which help
@@ -25,7 +25,7 @@ TAIL = 0.05  # of the energy: with less in the tail, the room is as dry as those
 HEARD = slice(130 * WINDOW // SAMPLE_RATE_HZ, 6800 * WINDOW // SAMPLE_RATE_HZ)  # bands that the acoustic model looks at
 SHORTEST = WINDOW + 3 * TAPS * HOP  # with less, the prediction would fit the words themselves
 
-_HANN: NDArray[np.float32] = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
+_HANN: NDArray[np.float64] = np.hanning(WINDOW + 1)[:-1]
 
 
 def dereverberate(samples: Samples) -> Samples:
@@ -36,14 +36,14 @@ def dereverberate(samples: Samples) -> Samples:
     for band in spectrum.T[HEARD]:  # one at a time: all at once took 5 MB a second of sound
         band[:] = _dry(band)
     dry = _sound(spectrum, len(samples))
-    heard = samples.astype(np.float32)
+    heard = samples.astype(np.float64)
     if np.sum(np.square(heard - dry)) < TAIL * np.sum(np.square(heard)):
         return samples
     return as_samples(dry)
 
 
 def _dry(heard: Spectrum) -> Spectrum:
-    """(frames,) of one band. Single precision but for the equations, which may be nearly singular."""
+    """(frames,) of one band."""
     known = np.pad(heard, (DELAY + TAPS - 1, 0))
     past = np.ascontiguousarray(sliding_window_view(known, TAPS)[: len(heard)].T)  # (TAPS, frames)
     both = np.concatenate([past, heard[None]]).T
@@ -57,26 +57,26 @@ def _dry(heard: Spectrum) -> Spectrum:
         pieces = (slice(at, at + PIECE) for at in range(0, len(heard), PIECE))
         sides = sum((weighed[:, piece] @ both[piece] for piece in pieces), np.zeros((TAPS, TAPS + 1), np.complex128))
         correlation = sides[:, :TAPS] + (1e-6 * np.trace(sides).real + 1e-12) * np.eye(TAPS)
-        prediction = np.linalg.solve(correlation, sides[:, TAPS]).astype(np.complex64)
+        prediction = np.linalg.solve(correlation, sides[:, TAPS])
         dry = heard - np.sum(prediction[:, None] * past, axis=0)
     return dry
 
 
 def _spectrum(samples: Samples) -> Spectrum:
     """(frames, bands). Frame by frame: all windows at once would take four times the memory of the sound."""
-    whole = np.pad(samples.astype(np.float32), (WINDOW - HOP, WINDOW))
+    whole = np.pad(samples.astype(np.float64), (WINDOW - HOP, WINDOW))
     frames = sliding_window_view(whole, WINDOW)[::HOP]
-    spectrum = np.empty((len(frames), WINDOW // 2 + 1), np.complex64)
+    spectrum = np.empty((len(frames), WINDOW // 2 + 1), np.complex128)
     for number, frame in enumerate(frames):
         spectrum[number] = np.fft.rfft(frame * _HANN)
     return spectrum
 
 
-def _sound(spectrum: Spectrum, length: int) -> NDArray[np.float32]:
+def _sound(spectrum: Spectrum, length: int) -> NDArray[np.float64]:
     """(length,): overlap-add, weighed as the frames were."""
-    sound = np.zeros((len(spectrum) - 1) * HOP + WINDOW, np.float32)
+    sound = np.zeros((len(spectrum) - 1) * HOP + WINDOW)
     for number, frame in enumerate(spectrum):
         sound[number * HOP : number * HOP + WINDOW] += np.fft.irfft(frame, WINDOW) * _HANN
     overlap = np.sum(_HANN.reshape(-1, HOP) ** 2)  # of all windows over one sample, the same for each: 1.5
     start = WINDOW - HOP
-    return sound[start : start + length] / np.float32(overlap / HOP)
+    return sound[start : start + length] / (overlap / HOP)
