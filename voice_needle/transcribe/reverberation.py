@@ -37,7 +37,8 @@ def dereverberate(samples: Samples) -> Samples:
         band[:] = _dry(band)
     dry = _sound(spectrum, len(samples))
     heard = samples.astype(np.float64)
-    if np.sum(np.square(heard - dry)) < TAIL * np.sum(np.square(heard)):
+    least = max(TAIL, TAPS / len(spectrum))  # of a short utterance, the prediction takes about so much that is no echo
+    if np.sum(np.square(heard - dry)) < least * np.sum(np.square(heard)):
         return samples
     return as_samples(dry)
 
