@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from voice_needle.audio import SAMPLE_RATE_HZ, Samples, as_samples
 
-Spectrum = NDArray[np.complex128]  # in single precision a last bit, and with it a doubtful word, differed between processors
+Spectrum = NDArray[np.complex128]
 WINDOW = 1024  # samples, 64 ms; with 32 ms a long tail was half as well taken away
 HOP = 256
 DELAY = 2  # frames: what is younger is the sound itself, its own attack and its early reflections, which help
@@ -78,6 +78,6 @@ def _sound(spectrum: Spectrum, length: int) -> NDArray[np.float64]:
     sound = np.zeros((len(spectrum) - 1) * HOP + WINDOW)
     for number, frame in enumerate(spectrum):
         sound[number * HOP : number * HOP + WINDOW] += np.fft.irfft(frame, WINDOW) * _HANN
-    overlap = np.sum(_HANN.reshape(-1, HOP) ** 2)  # of all windows over one sample, the same for each: 1.5
+    weight = np.sum(_HANN**2) / HOP  # of all windows over one sample, the same for each: 1.5
     start = WINDOW - HOP
-    return sound[start : start + length] / (overlap / HOP)
+    return sound[start : start + length] / weight

@@ -118,15 +118,20 @@ def likely_spans(start: Floats, end: Floats, count: int = CANDIDATES) -> list[tu
     ]
 
 
-def words_of(text: str, pieces: Pieces, first: int, last: int) -> str:
-    """The text of some pieces, widened to whole words."""
+def bounds_of(text: str, pieces: Pieces, first: int, last: int) -> tuple[int, int]:
+    """The characters of some pieces, widened to whole words."""
     start, end = int(pieces.spans[first, 0]), int(pieces.spans[last, 1])
     for match in _WORD.finditer(text):
         if match.start() < start < match.end():
             start = match.start()
         if match.start() < end < match.end():
             end = match.end()
-    return text[start:end]
+    return start, end
+
+
+def words_of(text: str, pieces: Pieces, first: int, last: int) -> str:
+    """The text of some pieces, widened to whole words."""
+    return text[slice(*bounds_of(text, pieces, first, last))]
 
 
 def fill(
@@ -249,7 +254,7 @@ class _Reader:
         if counted:
             spans = [(first, last, score, self._with_unit(first, last, found, schema)) for first, last, score, found in spans]
         elif want := wanted_phrase(parameter.name, self._tool.properties):
-            spans = [self._widened(*item[:3], want, schema) for item in spans]
+            spans = [self._widened(*item, want, schema) for item in spans]
         if values is not None and parameter.values:
             self._options[parameter.name] = [self._chosen(parameter, spans, values[: len(parameter.values)], matched)]
         else:
@@ -280,21 +285,20 @@ class _Reader:
         return whole_value if isinstance(whole_value, Parsed) or unit is not None else found
 
     def _widened(
-        self, first: int, last: int, score: float, want: Wanted, schema: Mapping[str, Any]
+        self, first: int, last: int, score: float, read: Parsed | Problem, want: Wanted, schema: Mapping[str, Any]
     ) -> tuple[int, int, float, Parsed | Problem]:
-        """A span of free text as the whole phrase that the parameter asks for."""
-        spans, said = self._pieces.spans, words_of(self._text, self._pieces, first, last)
-        start = self._text.find(said, max(0, int(spans[first, 0]) - len(said)))
-        found = whole(self._text, start, start + len(said), self._limit, want)
+        """A span of free text as the whole phrase that the parameter asks for. read: what it says as it is."""
+        spans, said = self._pieces.spans, bounds_of(self._text, self._pieces, first, last)
+        found = whole(self._text, *said, self._limit, want)
         if found is None:
-            return first, last, score, Problem("unsupported", said)
+            return first, last, score, Problem("unsupported", self._text[slice(*said)])
         inner = range(1, len(self._pieces) - 1)
         first = min((at for at in inner if spans[at, 1] > found[0]), default=first)
         last = max((at for at in inner if spans[at, 0] < found[1]), default=last)
         value = self._text[found[0] : found[1]]
         if want.kinds and value.lower().startswith(("negative ", "minus ")):
             return first, last, score, Problem("out_of_range", value)
-        return first, last, score, parse_value(value, schema, self._context)
+        return first, last, score, read if found == said else parse_value(value, schema, self._context)
 
     def _spanned(
         self, name: str, present: float, spans: Sequence[tuple[int, int, float, Parsed | Problem]]
