@@ -17,14 +17,15 @@ Spectrum = NDArray[np.complex128]
 WINDOW = 1024  # samples, 64 ms; with 32 ms a long tail was half as well taken away
 HOP = 256
 DELAY = 2  # frames: what is younger is the sound itself, its own attack and its early reflections, which help
-TAPS = 16  # frames looked back on, 256 ms: the tail that smears one phone into the next
+TAPS = 16  # frames looked back on, at most, 256 ms: the tail that smears one phone into the next
+FRAMES_A_TAP = 15  # a short utterance is looked back on less: with more taps, the prediction fits its words, not its echo
 ROUNDS = 2  # loudness and prediction are fitted in turn
 PIECE = 128  # frames to a product: OpenBLAS shares one of 256 among threads, which took five times the processor here
 TOGETHER = 4096  # frames of several bands at a time: one band at a time took twice as long, all together 5 MB a second of sound
 LEAST = 1e-3  # of a band's loudest: a silent frame must not outweigh all speech
 TAIL = 0.05  # of the energy: with less in the tail, the room is as dry as those that the acoustic model learned in
 HEARD = slice(130 * WINDOW // SAMPLE_RATE_HZ, 6800 * WINDOW // SAMPLE_RATE_HZ)  # bands that the acoustic model looks at
-SHORTEST = WINDOW + 3 * TAPS * HOP  # with less, the prediction would fit the words themselves
+SHORTEST = WINDOW + 48 * HOP  # 0.8 s: a word, whose own vowels foretell each other
 
 _HANN: NDArray[np.float64] = np.hanning(WINDOW + 1)[:-1]
 
@@ -34,23 +35,23 @@ def dereverberate(samples: Samples) -> Samples:
     if len(samples) < SHORTEST or not samples.any():
         return samples
     spectrum = _spectrum(samples)
+    taps = min(TAPS, len(spectrum) // FRAMES_A_TAP)
     together = max(1, TOGETHER // len(spectrum))
     for first in range(HEARD.start, HEARD.stop, together):
         bands = spectrum.T[first : min(first + together, HEARD.stop)]
-        bands[:] = _dry(bands)
+        bands[:] = _dry(bands, taps)
     dry = _sound(spectrum, len(samples))
     heard = samples.astype(np.float64)
-    least = max(TAIL, TAPS / len(spectrum))  # of a short utterance, the prediction takes about so much that is no echo
-    if np.sum(np.square(heard - dry)) < least * np.sum(np.square(heard)):
+    if np.sum(np.square(heard - dry)) < TAIL * np.sum(np.square(heard)):
         return samples
     return as_samples(dry)
 
 
-def _dry(heard: Spectrum) -> Spectrum:
+def _dry(heard: Spectrum, taps: int) -> Spectrum:
     """(bands, frames) -> the same, each band by itself."""
     count, frames = heard.shape
-    known = np.pad(heard, ((0, 0), (DELAY + TAPS - 1, 0)))
-    past = np.ascontiguousarray(sliding_window_view(known, TAPS, axis=1)[:, :frames].swapaxes(1, 2))  # (bands, TAPS, frames)
+    known = np.pad(heard, ((0, 0), (DELAY + taps - 1, 0)))
+    past = np.ascontiguousarray(sliding_window_view(known, taps, axis=1)[:, :frames].swapaxes(1, 2))  # (bands, taps, frames)
     both = np.concatenate([past, heard[:, None]], axis=1).swapaxes(1, 2)
     dry = heard
     for _ in range(ROUNDS):
@@ -61,10 +62,10 @@ def _dry(heard: Spectrum) -> Spectrum:
         floor = LEAST * smooth.max(axis=1, keepdims=True) + 1e-9
         weighed = past.conj() * (1.0 / np.maximum(smooth, floor))[:, None]
         pieces = (slice(at, at + PIECE) for at in range(0, frames, PIECE))
-        sides = sum((weighed[:, :, piece] @ both[:, piece] for piece in pieces), np.zeros((count, TAPS, TAPS + 1), np.complex128))
+        sides = sum((weighed[:, :, piece] @ both[:, piece] for piece in pieces), np.zeros((count, taps, taps + 1), np.complex128))
         trace = np.trace(sides, axis1=1, axis2=2).real[:, None, None]
-        correlation = sides[:, :, :TAPS] + (1e-6 * trace + 1e-12) * np.eye(TAPS)
-        prediction = np.linalg.solve(correlation, sides[:, :, TAPS:])
+        correlation = sides[:, :, :taps] + (1e-6 * trace + 1e-12) * np.eye(taps)
+        prediction = np.linalg.solve(correlation, sides[:, :, taps:])
         dry = heard - np.sum(prediction * past, axis=1)
     return dry
 
