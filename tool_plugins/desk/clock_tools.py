@@ -24,14 +24,14 @@ def timer_set(ctx: Context, duration: str, name: str = "") -> Result:
     lasts = parse_duration(duration)
     if not timedelta(seconds=1) <= lasts <= _LONGEST:
         raise ToolRefused(f"{duration} is out of range", spoken="A timer can run from one second to a week.")
-    said = in_words(lasts)
-    label = tidy(name) or re.sub(r"(minute|hour|second|day)s\b", r"\1", said)
+    label = tidy(name) or _length(duration)
     number = ctx.timers.add(ctx.clock.now() + lasts, label, "timer")
     return Result(number=number, what=f"{capital(label)} timer" if name else "Timer")
 
 
-def timer_remaining(ctx: Context, name: str = "") -> Result:
+def timer_remaining(ctx: Context, name: str = "", length: str = "") -> Result:
     running = ctx.timers.pending("timer")
+    name = name or _length(length)
     chosen = _matching(running, name) if name else running
     if not chosen:
         return Result.not_found() if name else Result(answer="There is no timer.")
@@ -43,8 +43,9 @@ def timer_remaining(ctx: Context, name: str = "") -> Result:
     return Result(answer=f"{len(chosen)} timers. {capital('; '.join(told))}.")
 
 
-def timer_cancel(ctx: Context, name: str = "") -> Result:
+def timer_cancel(ctx: Context, name: str = "", length: str = "") -> Result:
     running = ctx.timers.pending("timer")
+    name = name or _length(length)
     if not running:
         return Result.not_found()
     if tidy(name) in _EVERY:
@@ -59,6 +60,11 @@ def timer_cancel(ctx: Context, name: str = "") -> Result:
         return Result.not_found()
     what = f"{len(done)} timers" if len(done) > 1 else f"The {done[0]} timer is"
     return Result(what=what if len(done) == 1 else f"{what} are", count=len(done))
+
+
+def _length(duration: str) -> str:
+    """What a timer without a name is called: "10 minute"; nothing of nothing."""
+    return re.sub(r"(minute|hour|second|day)s\b", r"\1", in_words(parse_duration(duration))) if duration else ""
 
 
 def _matching(pending: list[Pending], name: str) -> list[Pending]:
