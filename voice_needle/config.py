@@ -35,7 +35,7 @@ class Listen:
     )
     end_silence_ms: int = option(600, "silence that ends an utterance", unit="ms", at_least=100, at_most=5000)
     read_ahead_ms: int = option(
-        150,
+        100,
         "a pause this long is read as if it were the end, so that the answer is ready when it is",
         unit="ms",
         at_least=50,
