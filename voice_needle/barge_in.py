@@ -25,7 +25,8 @@ from voice_needle.turn import Turn, TurnState
 SILENT_FRAME: Samples = np.zeros(FRAME_SAMPLES, np.int16)
 EARLY_FRAMES = 2  # of speech: enough to duck, not enough to begin an utterance
 EARLY_MS = 300.0  # without an utterance by then, it was nothing
-VOICED_FRAMES = 4  # with a pitch: words have them, a cough or a door has not
+VOICED_FRAMES = 4  # with a pitch: words have them, a cough or a door has not; enough to be silent for a moment
+SAID_FRAMES = 12  # to stop: a "stop" of the four voices has 25 or more, of 101 coughs read as words two had 4 and 9
 CLEAN_DB = 20.0  # echo removed: so much, and words that we are saying may still be the user's
 
 
@@ -83,6 +84,7 @@ class BargeIn:
         self._paused = False
         self._speech = 0  # frames of speech in a row, while we speak
         self._begun = False  # an utterance runs
+        self._over = False  # it was heard over our voice, which may have ended meanwhile
         self._pitch = Pitch()
         self._voiced = 0  # frames with a pitch since it became loud
 
@@ -114,8 +116,8 @@ class BargeIn:
 
     def onset(self, turn: Turn) -> None:
         """Somebody began to speak: make room for it before knowing what it is."""
-        self._begun = True
-        if self.voice.speaking:
+        self._begun, self._over = True, self.voice.speaking
+        if self._over:
             self._duck()
 
     def _duck(self) -> None:
@@ -135,10 +137,10 @@ class BargeIn:
             self._partial(transcript, decision)
             return Verdict.NONE
         verdict, voiced = judge(transcript, decision), self._voiced
-        self._voiced = 0
-        if verdict is not Verdict.RESUME and (self._is_ours(transcript.text) or self._toneless(voiced)):
+        if verdict is not Verdict.RESUME and (self._is_ours(transcript.text) or self._toneless(voiced, SAID_FRAMES)):
             verdict = Verdict.RESUME
             self._mistaken()
+        self._voiced, self._over = 0, False
         if self.mode == "stop-word" and self.voice.speaking and verdict not in (Verdict.STOP, Verdict.CANCEL):
             verdict = Verdict.RESUME
         if verdict is Verdict.RESUME:
@@ -168,9 +170,9 @@ class BargeIn:
             return False
         return self.echo is not None and _within(_words(text), _words(self.saying))
 
-    def _toneless(self, voiced: int) -> bool:
+    def _toneless(self, voiced: int, least: int = VOICED_FRAMES) -> bool:
         """Whether what was heard over our voice cannot be words, whatever the recogniser made of it."""
-        return self.echo is not None and self.voice.speaking and voiced < VOICED_FRAMES
+        return self.echo is not None and (self._over or self.voice.speaking) and voiced < least
 
     def _mistaken(self) -> None:
         if self.echo is not None and self.voice.speaking:

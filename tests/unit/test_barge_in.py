@@ -101,6 +101,21 @@ def test_two_frames_of_speech_make_us_quieter():
     assert scene.voice.gain_db == -15.0 and scene.kinds() == [Ducked]
 
 
+@pytest.mark.parametrize("still_speaking", [True, False])
+def test_a_cough_read_as_a_no_does_not_stop_us_though_our_sentence_ends_meanwhile(still_speaking: bool):
+    scene = Scene()
+    scene.hear(40, hz=0.0)
+    scene.hear(5)
+    scene.barge_in.onset(Turn(Scope(2), 0.0))
+    scene.voice.speaking = still_speaking
+    assert scene.said("no", Decision(act=DialogueAct.NO)) is Verdict.RESUME
+    scene.voice.speaking = True
+    scene.hear(25)
+    scene.barge_in.onset(Turn(Scope(3), 0.0))
+    scene.voice.speaking = still_speaking
+    assert scene.said("no", Decision(act=DialogueAct.NO)) is Verdict.CANCEL
+
+
 def test_our_own_echo_does_not():
     scene = Scene()
     scene.echo.person = False
