@@ -105,7 +105,7 @@ def test_two_frames_of_speech_make_us_quieter():
 def test_a_cough_read_as_a_no_does_not_stop_us_though_our_sentence_ends_meanwhile(still_speaking: bool):
     scene = Scene()
     scene.hear(40, hz=0.0)
-    scene.hear(5)
+    scene.hear(9)
     scene.barge_in.onset(Turn(Scope(2), 0.0))
     scene.voice.speaking = still_speaking
     assert scene.said("no", Decision(act=DialogueAct.NO)) is Verdict.RESUME
