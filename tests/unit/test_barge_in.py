@@ -86,8 +86,11 @@ class Scene:
             probabilities.append(self.barge_in.listen(frame, self.vad, self.at / 16_000)[1])
         return probabilities
 
-    def said(self, text: str, decision: Decision, *, final: bool = True, refused: str = "") -> Verdict:
-        return self.barge_in.words(Transcript(text, refused=refused), decision, final=final)
+    def said(
+        self, text: str, decision: Decision, *, final: bool = True, refused: str = "", confidence: float = 1.0
+    ) -> Verdict:
+        heard = Transcript(text, confidence=confidence, refused=refused)
+        return self.barge_in.words(heard, decision, final=final)
 
     def kinds(self) -> list[type]:
         return [type(event) for event in self.events]
@@ -114,6 +117,16 @@ def test_a_cough_read_as_a_no_does_not_stop_us_though_our_sentence_ends_meanwhil
     scene.barge_in.onset(Turn(Scope(3), 0.0))
     scene.voice.speaking = still_speaking
     assert scene.said("no", Decision(act=DialogueAct.NO)) is Verdict.CANCEL
+
+
+@pytest.mark.parametrize(("act", "frames", "verdict"), [
+    (DialogueAct.NO, 25, Verdict.RESUME), (DialogueAct.NO, 60, Verdict.CANCEL), (DialogueAct.STOP, 25, Verdict.STOP),
+])  # fmt: skip
+def test_a_doubtful_no_must_be_a_long_one_a_stop_need_not(act: DialogueAct, frames: int, verdict: Verdict):
+    scene = Scene()
+    scene.hear(frames)
+    scene.barge_in.onset(Turn(Scope(2), 0.0))
+    assert scene.said("do not", Decision(act=act), confidence=0.77) is verdict
 
 
 def test_our_own_echo_does_not():
