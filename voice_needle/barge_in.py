@@ -27,8 +27,8 @@ EARLY_FRAMES = 2  # of speech: enough to duck, not enough to begin an utterance
 EARLY_MS = 300.0  # without an utterance by then, it was nothing
 VOICED_FRAMES = 4  # with a pitch: words have them, a cough or a door has not; enough to be silent for a moment
 SAID_FRAMES = 12  # to stop: a "stop" of the four voices has 25 or more, of 101 coughs read as words two had 4 and 9
-UNSURE = 0.8  # below, nothing but a stop is believed of a word or two: our voice in a room that has changed was read as "do not"
-LONG_FRAMES = 3 * SAID_FRAMES
+UNSURE = 0.8  # of confidence: below it, all but a stop must be longer; our voice in a room that has changed was read as "do not"
+LONG_FRAMES = 3 * SAID_FRAMES  # longer than a word or two
 CLEAN_DB = 20.0  # echo removed: so much, and words that we are saying may still be the user's
 
 

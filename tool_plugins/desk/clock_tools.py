@@ -30,14 +30,13 @@ def timer_set(ctx: Context, duration: str, name: str = "") -> Result:
 
 
 def timer_remaining(ctx: Context, name: str = "", length: str = "") -> Result:
-    running = ctx.timers.pending("timer")
-    name = name or _length(length)
-    chosen = _matching(running, name) if name else running
+    running, asked = ctx.timers.pending("timer"), bool(name or length)
+    chosen = _meant(running, name, length)
     if not chosen:
-        return Result.not_found() if name else Result(answer="There is no timer.")
+        return Result.not_found() if asked else Result(answer="There is no timer.")
     now = ctx.clock.now()
     if len(chosen) == 1:
-        which = f" on the {chosen[0][2]} timer" if len(running) > 1 or name else ""
+        which = f" on the {chosen[0][2]} timer" if len(running) > 1 or asked else ""
         return Result(answer=f"{capital(in_words(_left(chosen[0], now)))} left{which}.")
     told = [f"{label}: {in_words(_left((number, due, label, kind), now))}" for number, due, label, kind in chosen]
     return Result(answer=f"{len(chosen)} timers. {capital('; '.join(told))}.")
@@ -45,13 +44,12 @@ def timer_remaining(ctx: Context, name: str = "", length: str = "") -> Result:
 
 def timer_cancel(ctx: Context, name: str = "", length: str = "") -> Result:
     running = ctx.timers.pending("timer")
-    name = name or _length(length)
     if not running:
         return Result.not_found()
     if tidy(name) in _EVERY:
         chosen = running
     else:
-        chosen = _matching(running, name) if name else running
+        chosen = _meant(running, name, length)
         if len(chosen) > 1:
             labels = [label for _, _, label, _ in chosen]
             return Result.several(options=labels, names=joined(labels, "or"), ask="name")
@@ -63,8 +61,15 @@ def timer_cancel(ctx: Context, name: str = "", length: str = "") -> Result:
 
 
 def _length(duration: str) -> str:
-    """What a timer without a name is called: "10 minute"; nothing of nothing."""
-    return re.sub(r"(minute|hour|second|day)s\b", r"\1", in_words(parse_duration(duration))) if duration else ""
+    """What a timer without a name is called: "10 minute"."""
+    return re.sub(r"(minute|hour|second|day)s\b", r"\1", in_words(parse_duration(duration)))
+
+
+def _meant(running: list[Pending], name: str, length: str) -> list[Pending]:
+    """The timers of that name, or of exactly that length: "2 hour and 10 minute" holds the words of "10 minute"."""
+    if name or not length:
+        return _matching(running, name) if name else running
+    return [item for item in running if item[2] == _length(length)]
 
 
 def _matching(pending: list[Pending], name: str) -> list[Pending]:

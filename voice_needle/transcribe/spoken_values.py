@@ -70,8 +70,8 @@ SHARES: dict[str, tuple[float, ...]] = {
 }
 """How often each way of an expansion is said, in its order. Round numbers, ten, twelve and fifteen are said more often than their
 neighbours (S. Dehaene, J. Mehler, "Cross-linguistic regularities in the frequency of number words", Cognition 43, 1992). The acoustic
-model hears "fifty minutes" for "fifteen minutes": with -teens as likely as -ties in a duration, 27 of 260 synthetic requests were
-misread, for 40 with tens in the lead."""
+model hears "fifty minutes" for "fifteen minutes": with -teens as likely as -ties in a duration, and common lengths named once more in
+"lasting" and "minutes_past", 27 of 260 synthetic requests were misread, for 40 with tens in the lead."""
 
 IDENTIFIER_PARTS = 8  # at most, in sentences drawn for the language model
 
