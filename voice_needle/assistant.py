@@ -233,7 +233,7 @@ class Assistant:
                 self.listener.feed(found.frame, found.silence_ms)
             case Ended():
                 self.wake.utterance_ended()
-                if (hearing := self.listener.end()) is not None:
+                if (hearing := self.listener.end(found.utterance)) is not None:
                     self._spawn(self._take(hearing, found.utterance, found.silence_ms))
             case Discarded():
                 self.listener.end()
@@ -242,7 +242,7 @@ class Assistant:
     def _begin(self, onset: Onset) -> None:
         self.turns += 1
         turn = Turn(Scope(self.turns), started_s=self.clock.monotonic())
-        self.listener.begin(turn)
+        self.listener.begin(turn, onset.start_ms)
         self._emit(SpeechStarted, turn)
         self.barge_in.onset(turn)
         self.listener.feed(onset.pre_roll, 0.0)
@@ -328,8 +328,8 @@ class Assistant:
     # --- what is not asked for ---
 
     async def announce(self, text: str, tone: str = "attention") -> None:
-        """Say something of our own accord: a timer that rings, a fault. Waits for its turn to speak."""
-        while self.current is not None or self.listener.hearing is not None:
+        """Say something of our own accord: a timer that rings, a fault. Waits for its turn to speak, but not for music to end."""
+        while self.current is not None or self.listener.attending:
             await self.clock.sleep(0.2)
         self.turns += 1
         turn = self.current = Turn(Scope(self.turns), started_s=self.clock.monotonic(), answer=text)

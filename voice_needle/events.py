@@ -64,7 +64,7 @@ class Transcript:
     engine: str = "text"
     alternatives: tuple[str, ...] = ()  # other readings, best first
     repairs: tuple[Repair, ...] = ()
-    refused: str = ""  # why nothing usable was heard ("silence", "out of domain", "phantom"); empty when usable
+    refused: str = ""  # why nothing usable was heard ("silence", "noise", "out of domain", "phantom"); empty when usable
 
 
 # --- decisions -------------------------------------------------------------------------------------------------------

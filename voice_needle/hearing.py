@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from voice_needle.audio import Samples, to_ms
-from voice_needle.barge_in import BargeIn
+from voice_needle.barge_in import BargeIn, Verdict, judge
 from voice_needle.config import Config
 from voice_needle.conversation import Conversation
 from voice_needle.events import Decided, Decision, DialogueAct, Event, Heard, Outcome, Transcript, Utterance
@@ -26,6 +26,10 @@ from voice_needle.turn import Turn, TurnState
 from voice_needle.workers import Workers
 
 T = TypeVar("T")
+
+# After so long an utterance of which no pause was about the tools is taken for music or talk: reading each of its pauses from the
+# beginning is more than a small board can do, and a timer that is due would wait for its end.
+FOREIGN_MS = 6_000.0
 
 
 class Spawn(Protocol):
@@ -64,6 +68,8 @@ class Hearing:
     stop_words: str = ""  # partial words that were a stop; those after them may be our own voice
     unfinished: bool = False  # those words: more must follow
     reply: bool = False  # it began over our voice or soon after it
+    meant: bool = False  # what was read in a pause was about the tools
+    foreign: bool = False  # long, and nothing in it was: its pauses are no longer read, only its end
     ahead: asyncio.Task[Ahead] | None = None  # of this pause; gone when speech goes on
 
 
@@ -88,15 +94,24 @@ class Listener:
         self._speaking, self._spawn, self._emit, self._scripted = speaking, spawn, emit, scripted
         self._streams = True  # the recogniser has partial words, as far as is known
         self.hearing: Hearing | None = None
+        self._cut_ms = -1.0  # where a foreign utterance was cut
 
-    def begin(self, turn: Turn) -> None:
-        """Somebody began to speak."""
+    @property
+    def attending(self) -> bool:
+        """Somebody speaks who may mean us."""
+        return self.hearing is not None and not self.hearing.foreign
+
+    def begin(self, turn: Turn, start_ms: float) -> None:
+        """Somebody began to speak, or what was cut goes on. start_ms: position of its first sample."""
         reply = self._speaking() or self.conversation.awaits_reply()
-        self.hearing = Hearing(turn, reply=reply)
+        self.hearing = Hearing(turn, reply=reply, foreign=start_ms <= self._cut_ms)
 
-    def end(self) -> Hearing | None:
-        """The utterance is over: what was heard of it, no longer followed."""
+    def end(self, utterance: Utterance | None = None) -> Hearing | None:
+        """The utterance is over: what was heard of it, no longer followed. None where it was too short to be one."""
         hearing, self.hearing = self.hearing, None
+        if hearing is not None and utterance is not None:
+            goes_on = hearing.foreign and utterance.cut
+            self._cut_ms = utterance.start_ms + to_ms(len(utterance.samples)) if goes_on else -1.0
         return hearing
 
     def feed(self, samples: Samples, silence_ms: float) -> None:
@@ -106,9 +121,10 @@ class Listener:
             return
         hearing.sound.append(samples)
         hearing.fed_ms += to_ms(len(samples))
+        hearing.foreign = hearing.foreign or (hearing.fed_ms >= FOREIGN_MS and not hearing.meant)
         if silence_ms == 0.0:
             hearing.ahead = None  # more was said: what was read in the pause is out of date
-        elif hearing.ahead is None and silence_ms >= self.config.listen.read_ahead_ms:
+        elif hearing.ahead is None and silence_ms >= self.config.listen.read_ahead_ms and not hearing.foreign:
             hearing.ahead = self._spawn(self._read_ahead(hearing))
         every = self.config.transcribe.partials_ms
         idle = hearing.partial is None or hearing.partial.done()
@@ -135,10 +151,12 @@ class Listener:
     def _partial(self, hearing: Hearing, heard: Sequence[Samples]) -> Transcript | None:
         """In the recogniser's thread: the words of what was heard so far; None from an engine that only reads whole utterances.
 
-        A stream that another utterance has ended meanwhile is begun again: an interruption must not go unheard for that.
+        A stream that another utterance has ended meanwhile is begun again: an interruption must not go unheard for that. In music or
+        foreign talk it goes on from there, listening for what interrupts that, too.
         """
         if hearing.stream is None or hearing.stream.ended:
-            hearing.stream, hearing.given = self.recogniser.stream(), 0
+            hearing.stream = self.recogniser.stream()
+            hearing.given = hearing.given if hearing.foreign else 0
         if hearing.stream is None:
             self._streams = False
             return None
@@ -161,6 +179,7 @@ class Listener:
         utterance = Utterance(sound, 0.0, 0.0, to_ms(len(sound)), reply=hearing.reply)
         transcript = await self.workers.run("recogniser", self._whole, hearing, utterance)
         transcript, decision = await self._decide(transcript)
+        hearing.meant = hearing.meant or judge(transcript, decision) is not Verdict.RESUME
         if self.hearing is hearing and hearing.ahead is asyncio.current_task():
             listen = self.config.listen
             if hearing.unfinished:  # a grammar reads half a sentence as some whole one: "to" as "two"

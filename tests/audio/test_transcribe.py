@@ -12,6 +12,7 @@ import pytest
 
 from voice_needle.audio import Samples, to_ms
 from voice_needle.errors import EngineFailed
+from voice_needle.evaluation.room import music
 from voice_needle.events import Utterance
 from voice_needle.tools import Tool, Toolset
 from voice_needle.transcribe.sphinx import SphinxRecogniser, SphinxSettings
@@ -154,6 +155,26 @@ def test_what_was_heard_along_and_confirmed_is_not_searched_for_again(
     barista.stream().feed(speak(ORDERS[1]))  # another utterance, and longer
     assert barista.transcribe(utterance(sound[: len(sound) // 2])).text != plain.text
     assert "grammar" in searched
+    searched.clear()
+    stream = barista.stream()  # what followed the beginning of the utterance, and no more
+    stream.feed(sound[len(sound) // 2 :])
+    assert barista.transcribe(utterance(sound)).text == plain.text
+    assert "grammar" in searched
+
+
+@pytest.mark.parametrize("reply", [False, True])
+def test_long_music_is_refused_by_the_freest_search_alone(
+    barista: SphinxRecogniser, monkeypatch: pytest.MonkeyPatch, reply: bool
+) -> None:
+    searched = searches(barista, monkeypatch)
+    sound = (music(10.0, seed=3) // 8).astype(np.int16)
+    heard = barista.transcribe(Utterance(sound, 0.0, 0.0, to_ms(len(sound)), reply=reply))
+    assert heard.refused == "noise" and heard.confidence == 0.0
+    assert not {"grammar", "replies"} & set(searched)
+    quiet = (music(10.0, seed=3) // 400).astype(np.int16)
+    speech = speak(ORDERS[0])
+    quiet[16_000 : 16_000 + len(speech)] += speech
+    assert alike(barista.transcribe(utterance(quiet)).text, ORDERS[0]) > 0.8
 
 
 def test_replies_are_listened_for_where_one_is_likely(

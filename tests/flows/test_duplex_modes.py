@@ -10,8 +10,9 @@ import pytest
 from voice_needle.config import Config
 from voice_needle.errors import DeviceLost
 from voice_needle.evaluation.duplex import Ears, Echo, Stage, open_stage, our_echo
-from voice_needle.evaluation.room import Acoustics
-from voice_needle.events import AnswerEnded, AnswerStarted, Event, Fault
+from voice_needle.evaluation.room import Acoustics, music
+from voice_needle.events import AnswerEnded, AnswerStarted, Event, Fault, SpeechStarted
+from voice_needle.hearing import FOREIGN_MS
 from voice_needle.listen.echo import EchoCanceller
 
 
@@ -101,3 +102,23 @@ def test_an_output_that_is_unplugged_in_an_answer_is_told_and_the_next_answer_is
     assert mode == "full"
     ended = [event for event in events if isinstance(event, AnswerEnded)]
     assert ended[0].unsaid.endswith("all is well.") and "I am back." in ended[-1].said
+
+
+def test_an_announcement_does_not_wait_for_the_music_to_end(ears: Ears):
+    at_s: list[float] = []
+    told: list[asyncio.Task[None]] = []
+
+    def music_on(stage: Stage) -> Callable[[], None]:
+        def each() -> None:
+            if stage.assistant.tested and not at_s:
+                at_s.append(stage.clock.monotonic())
+                stage.room.make(music(40.0, 1), snr_db=10.0)
+            if at_s and not told and stage.clock.monotonic() >= at_s[0] + 3.0:
+                told.append(asyncio.ensure_future(stage.assistant.announce("Your egg timer is done.", tone="")))
+
+        return each
+
+    _, events = lived(ears, Acoustics(), 25.0, music_on)
+    (said,) = [event for event in events if isinstance(event, AnswerStarted)]
+    began_ms = [event.at_ms for event in events if isinstance(event, SpeechStarted)]
+    assert began_ms and said.at_ms <= began_ms[0] + FOREIGN_MS + 1_000.0

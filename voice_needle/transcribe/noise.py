@@ -1,4 +1,4 @@
-"""How loud the background of an utterance is, and the white floor that hides it from the embedded recogniser.
+"""How loud the background of an utterance is, how much of it is loud, and the white floor that hides it from the embedded recogniser.
 
 The acoustic model was trained on rooms: a floor of white noise that follows the background masks what is not speech evenly.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from voice_needle.audio import SAMPLE_RATE_HZ, Samples
+from voice_needle.audio import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples
 
 FRAME = SAMPLE_RATE_HZ // 40
+LOUD_DB = 15.0  # below the loudest of an utterance: all of speech but its softest sounds
 QUIETEST = 0.1  # share of the frames, at least five, that are taken for background
 
 
@@ -20,6 +21,16 @@ def background_rms(samples: Samples) -> float:
         return 0.0
     power = np.mean(samples[: frames * FRAME].reshape(frames, FRAME).astype(np.float64) ** 2, axis=1)
     return float(np.sqrt(np.sort(power)[: max(5, int(QUIETEST * frames))].mean()))
+
+
+def loud_ms(samples: Samples) -> float:
+    """How much of the sound is within 15 dB of its loudest, over 30 ms. samples: (n,) int16."""
+    frames = len(samples) // FRAME_SAMPLES
+    if frames < 3:
+        return 0.0
+    power = np.mean(samples[: frames * FRAME_SAMPLES].reshape(frames, FRAME_SAMPLES).astype(np.float64) ** 2, axis=1)
+    power = np.convolve(power, np.full(3, 1.0 / 3.0), "same")
+    return float(np.count_nonzero(power > power.max() * 10.0 ** (-LOUD_DB / 10.0)) * FRAME_MS)
 
 
 def signal_to_noise_db(samples: Samples) -> float:

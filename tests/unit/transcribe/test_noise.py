@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from voice_needle.audio import SAMPLE_RATE_HZ, Samples
-from voice_needle.transcribe.noise import add_floor, background_rms, floor_rms, signal_to_noise_db
+from voice_needle.transcribe.noise import add_floor, background_rms, floor_rms, loud_ms, signal_to_noise_db
 
 RNG = np.random.default_rng(4)
 
@@ -28,6 +28,13 @@ def test_the_ratio_follows_the_level() -> None:
     assert quiet - loud == pytest.approx(20.0, abs=1.5)
     assert signal_to_noise_db(np.zeros(SAMPLE_RATE_HZ, np.int16)) == 60.0
     assert signal_to_noise_db(np.zeros(0, np.int16)) == 60.0
+
+
+def test_what_is_loud_is_measured_above_the_background() -> None:
+    assert loud_ms(burst(100.0, 3000.0)) == pytest.approx(1000.0, abs=30.0)
+    assert loud_ms(burst(3000.0, 0.0)) == pytest.approx(2000.0, abs=30.0)
+    assert loud_ms(np.zeros(SAMPLE_RATE_HZ, np.int16)) == 0.0
+    assert loud_ms(np.zeros(0, np.int16)) == 0.0
 
 
 def test_the_floor_rises_with_the_background_only() -> None:
