@@ -111,7 +111,7 @@ class Question:
 
     tool: str
     parameter: str  # "" when it is the tool itself that is unclear
-    kind: str  # missing | ambiguous | unknown_value | out_of_range | unsupported | unsure
+    kind: str  # missing | ambiguous | unknown_value | out_of_range | unsupported | unsure | same (a correction to what was done)
     detail: str = ""  # the words in question, such as "at seven" or "the attic"
     options: tuple[str, ...] = ()
 

@@ -53,17 +53,21 @@ async def other_reading(transcript: Transcript, decision: Decision, decide: Deci
     """Another of the recogniser's readings where the first is no request at all, or a doubtful one that the other makes certain.
 
     Or where the first is a request only without its beginning: "turn on the kitchen light off" was heard, and read as "... the kitchen
-    light off", where "turn on the kitchen light" had been said.
+    light off", where "turn on the kitchen light" had been said. Or where the first corrects something to what it is already.
     """
     broken = FALSE_START in decision.reason
-    settled = decision.act is not None or decision.outcome is Outcome.ACT or decision.reason in REFUSALS
+    same = decision.question is not None and decision.question.kind == "same"
+    settled = (decision.act is not None and not same) or decision.outcome is Outcome.ACT or decision.reason in REFUSALS
     if (settled and not broken) or transcript.refused or decision.reason == "answer":
         return transcript, decision
     for text in transcript.alternatives:
         read = replace(transcript, text=text, words=())
         again = await decide(read)
         certain = again.outcome is Outcome.ACT and bool(again.calls) and FALSE_START not in again.reason
-        if certain and (broken or decision.outcome is Outcome.DECLINE or _same(decision, again)):
+        if certain and same:
+            if again.act is DialogueAct.CORRECT:
+                return read, again
+        elif certain and (broken or decision.outcome is Outcome.DECLINE or _same(decision, again)):
             return read, again
     return transcript, decision
 

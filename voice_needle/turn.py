@@ -107,6 +107,7 @@ class Memory:
     replaced: Call | None = None  # what a correction took the place of: "no, both" wants it, too
     stopping: tuple[Call, ...] = ()  # running calls: a "yes" stops them
     beside: bool = False  # pending_calls would be done beside what they correct
+    amending: bool = False  # the answer takes the place of what was done
     undoing: int | None = None  # ledger number: a "yes" takes it back
 
     def ask(self, question: Question | None, calls: tuple[Call, ...], until_s: float) -> None:
@@ -116,7 +117,7 @@ class Memory:
 
     def forget_question(self) -> None:
         self.question, self.pending_calls, self.question_until_s = None, (), 0.0
-        self.stopping, self.undoing, self.beside = (), None, False
+        self.stopping, self.undoing, self.beside, self.amending = (), None, False, False
 
     def expire(self, clock: Clock) -> bool:
         """Drop a question nobody answered in time. True when one was dropped."""

@@ -92,6 +92,21 @@ async def test_another_reading_makes_the_same_call_certain():
     assert await decided(doubtful) == (HEARD.alternatives[0], HALL)
 
 
+async def test_a_correction_to_what_is_so_already_was_heard_wrongly():
+    asked = Decision((), Outcome.ASK, 0.99, Question("light", "room", "same", "hall"), DialogueAct.CORRECT)
+
+    async def other(again: Decision) -> Decision:
+        async def decide(read: Transcript) -> Decision:
+            return again
+
+        return (await other_reading(HEARD, asked, decide))[1]
+
+    corrected = replace(HALL, act=DialogueAct.CORRECT)
+    assert await other(corrected) == corrected
+    assert await other(HALL) == asked  # another request is no correction
+    assert await other(asked) == asked
+
+
 async def test_what_was_refused_stays_refused():
     refused = replace(HEARD, refused="out of domain")
     assert await decided(Decision(), refused) == (HEARD.text, Decision())

@@ -122,6 +122,8 @@ class Phrasebook:
             case "out_of_range":
                 limits = self._limits(schema)
                 return f"That must be {limits}. {asked}" if limits else f"I cannot do {detail or 'that'}. {asked}"
+            case "same" if detail:
+                return f"I heard {detail} again. {asked}"
             case "unsupported":
                 return f"I cannot do {detail}." if detail else "I cannot do that."
             case "unsure":
