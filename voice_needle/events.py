@@ -64,6 +64,7 @@ class Transcript:
     engine: str = "text"
     alternatives: tuple[str, ...] = ()  # other readings, best first
     repairs: tuple[Repair, ...] = ()
+    noisy: bool = False  # heard in noise in which words are often misread
     refused: str = ""  # why nothing usable was heard ("silence", "noise", "out of domain", "phantom"); empty when usable
 
 

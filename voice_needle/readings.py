@@ -21,6 +21,7 @@ _BOTH = re.compile(
 )
 Decide = Callable[[Transcript], Awaitable[Decision]]
 DOUBTED = 2  # words of arguments that another reading has not; one is misread too often
+SURE_IN_NOISE = 0.99  # of the recogniser's confidence
 _OBJECTING = frozenset(["no", "nope", "sorry", "wait", "actually", "oops", "i"])
 
 
@@ -86,7 +87,21 @@ async def final_reading(
 ) -> tuple[Transcript, Decision]:
     """The decision for final words, and the reading of them that it is for."""
     read, decision = await other_reading(transcript, await decide(transcript), decide)
-    return read, await contested(read, decision, decide, tools) if read is transcript else decision
+    if read is transcript:
+        decision = await contested(read, decision, decide, tools)
+    return read, _in_noise(read, decision, tools)
+
+
+def _in_noise(read: Transcript, decision: Decision, tools: Mapping[str, Tool]) -> Decision:
+    """Only to ask, where noise leaves the recogniser unsure. Of 124 orders in a kitchen at 6 dB 22 were wrong, of the 50 surer ones 3."""
+    doubtful = read.noisy and read.confidence < SURE_IN_NOISE and _acts_unasked(decision, tools)
+    return replace(decision, outcome=Outcome.CONFIRM, reason="heard in noise") if doubtful else decision
+
+
+def _acts_unasked(decision: Decision, tools: Mapping[str, Tool]) -> bool:
+    """Whether something is done of which no tool says that it must never be asked about."""
+    asks_never = any(call.tool in tools and tools[call.tool].policy.confirm is Confirm.NEVER for call in decision.calls)
+    return decision.outcome is Outcome.ACT and decision.act is None and bool(decision.calls) and not asks_never
 
 
 async def contested(
@@ -94,8 +109,7 @@ async def contested(
 ) -> Decision:
     """The decision to act on a first reading; only to ask, where another reading is another request, or lacks two of the words that
     the arguments came from. Of 77 orders read in noise (12 dB) 6 were wrong; of the 6 that lack two such words, 3 (Picovoice's recordings)."""
-    asks_never = any(call.tool in tools and tools[call.tool].policy.confirm is Confirm.NEVER for call in decision.calls)
-    if decision.outcome is not Outcome.ACT or decision.act is not None or not decision.calls or asks_never:
+    if not _acts_unasked(decision, tools):
         return decision
     for text in transcript.alternatives:
         again = await decide(replace(transcript, text=text, words=()))

@@ -103,6 +103,13 @@ def test_noise_at_15_db_leaves_the_order(barista: SphinxRecogniser) -> None:
     assert alike(barista.transcribe(utterance(sound)).text, ORDERS[0]) > 0.8
 
 
+@pytest.mark.parametrize(("snr_db", "noisy"), [(30.0, False), (8.0, True)])
+def test_noise_in_which_words_are_misread_is_told(barista: SphinxRecogniser, snr_db: float, noisy: bool) -> None:
+    quiet = np.zeros(8_000, np.int16)
+    sound = mix(np.concatenate([quiet, speak(ORDERS[0]), quiet]), pink_noise(80_000, seed=7), snr_db)
+    assert barista.transcribe(utterance(sound)).noisy is noisy
+
+
 def test_partial_words_grow_into_the_final_ones(barista: SphinxRecogniser) -> None:
     sound = speak(ORDERS[0])
     stream = barista.stream()

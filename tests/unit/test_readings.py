@@ -9,7 +9,7 @@ import pytest
 from voice_needle.barge_in import Verdict, judge
 from voice_needle.disfluency import FALSE_START
 from voice_needle.events import Call, Decision, DialogueAct, Outcome, Question, Transcript
-from voice_needle.readings import both, contested, other_reading, second_reading
+from voice_needle.readings import both, contested, final_reading, other_reading, second_reading
 from voice_needle.tools import Confirm, Policy, Tool
 from voice_needle.turn import Memory
 
@@ -156,3 +156,23 @@ async def test_a_tool_that_must_never_ask_acts_although_another_reading_contests
     tool = Tool("light_level", "", {}, policy=Policy(confirm=Confirm.NEVER))
     heard = Transcript("set the hall light to forty", alternatives=("set that all right",))
     assert (await contested(heard, LEVEL, decide, {"light_level": tool})) is LEVEL
+
+
+@pytest.mark.parametrize(
+    ("noisy", "confidence", "outcome"), [(True, 0.97, Outcome.CONFIRM), (True, 0.995, Outcome.ACT), (False, 0.6, Outcome.ACT)]
+)
+async def test_what_noise_makes_doubtful_is_asked_about(noisy: bool, confidence: float, outcome: Outcome):
+    async def decide(read: Transcript) -> Decision:
+        return HALL
+
+    light = Tool("light", "", {})
+    heard = Transcript("the hall light", confidence=confidence, noisy=noisy)
+    assert (await final_reading(heard, decide, {"light": light}))[1].outcome is outcome
+    assert (await final_reading(heard, decide, {"light": replace(light, policy=Policy(confirm=Confirm.NEVER))}))[1] == HALL
+
+
+async def test_words_to_us_count_in_noise_too():
+    async def decide(read: Transcript) -> Decision:
+        return STOP
+
+    assert (await final_reading(Transcript("stop", confidence=0.6, noisy=True), decide, {}))[1] == STOP

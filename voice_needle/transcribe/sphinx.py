@@ -23,7 +23,7 @@ from voice_needle.transcribe import compiled
 from voice_needle.transcribe.confidence import Reading, features, logistic, seconded
 from voice_needle.transcribe.decoder import Decoder, Option, open_decoder
 from voice_needle.transcribe.hallucination import loudest_dbfs
-from voice_needle.transcribe.noise import add_floor, floor_rms, loud_ms
+from voice_needle.transcribe.noise import add_floor, floor_rms, loud_ms, signal_to_noise_db
 from voice_needle.transcribe.reverberation import dereverberate
 from voice_needle.transcribe.stumbles import runs_on
 
@@ -36,6 +36,7 @@ COVERS = 0.6  # of the sound that the trigram model finds words in, a reply must
 # Of what is loud in an utterance, words must explain a half, or all but three seconds: of 15 s of music they explain a fifth, of
 # long recordings of people in a kitchen at 6 dB at least three quarters.
 EXPLAINS, UNEXPLAINED_MS = 0.5, 3_000.0
+NOISY_DB = 16.0  # mean over background as the recordings' level is measured: a kitchen at 10 dB under their speech
 GRAMMAR, REPLIES, TRIGRAM, PHONES = "grammar", "replies", "trigram", "phones"
 PHONES_BESIDE = "phones beside"  # the same search, by the other decoder
 SMALL_WORD_BEAM = (
@@ -137,6 +138,12 @@ class SphinxRecogniser:
         along = self._settled(samples)
         if loudest_dbfs(samples) < self._settings.quiet_dbfs:
             return Transcript("", confidence=0.0, engine=self.name, refused="silence")
+        return replace(self._searched(samples, along, reply), noisy=signal_to_noise_db(samples) < NOISY_DB)
+
+    def _searched(
+        self, samples: Samples, along: tuple[Reading, tuple[Word, ...]] | None, reply: bool
+    ) -> Transcript:
+        """`read` of sound that is no silence. along: what `_settled` found."""
         sound = self._with_floor(samples)
         trigram_read = self._beside.submit(self.decode, TRIGRAM, sound)
         loud = loud_ms(samples)
