@@ -5,9 +5,13 @@ The acoustic model was trained on rooms: a floor of white noise that follows the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from voice_needle.audio import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples
+from voice_needle.events import Word
 
 FRAME = SAMPLE_RATE_HZ // 40
 LOUD_DB = 15.0  # below the loudest of an utterance: all of speech but its softest sounds
@@ -23,14 +27,23 @@ def background_rms(samples: Samples) -> float:
     return float(np.sqrt(np.sort(power)[: max(5, int(QUIETEST * frames))].mean()))
 
 
-def loud_ms(samples: Samples) -> float:
-    """How much of the sound is within 15 dB of its loudest, over 30 ms. samples: (n,) int16."""
+def loud_frames(samples: Samples) -> NDArray[np.bool_]:
+    """Which 10 ms frames are within 15 dB of the loudest, over 30 ms. samples: (n,) int16 -> (n // 160,)."""
     frames = len(samples) // FRAME_SAMPLES
     if frames < 3:
-        return 0.0
+        return np.zeros(frames, np.bool_)
     power = np.mean(samples[: frames * FRAME_SAMPLES].reshape(frames, FRAME_SAMPLES).astype(np.float64) ** 2, axis=1)
     power = np.convolve(power, np.full(3, 1.0 / 3.0), "same")
-    return float(np.count_nonzero(power > power.max() * 10.0 ** (-LOUD_DB / 10.0)) * FRAME_MS)
+    return np.asarray(power > power.max() * 10.0 ** (-LOUD_DB / 10.0))
+
+
+def loud_between(words: Sequence[Word], loud: NDArray[np.bool_]) -> float:
+    """How many ms of loud sound lie between some words, in none of them. loud: as of `loud_frames`."""
+    first, last = int(words[0].start_ms / FRAME_MS), int(words[-1].end_ms / FRAME_MS)
+    between = loud[first:last].copy()
+    for word in words:
+        between[max(0, int(word.start_ms / FRAME_MS) - first) : int(word.end_ms / FRAME_MS) - first] = False
+    return float(between.sum() * FRAME_MS)
 
 
 def signal_to_noise_db(samples: Samples) -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from voice_needle.audio import SAMPLE_RATE_HZ, Samples
+from voice_needle.audio import FRAME_MS, SAMPLE_RATE_HZ, Samples
 from voice_needle.errors import EngineFailed, EngineMissing, StorageError, VoiceNeedleError
 from voice_needle.events import Transcript, Utterance, Word
 from voice_needle.tools import Toolset
@@ -23,7 +23,7 @@ from voice_needle.transcribe import compiled
 from voice_needle.transcribe.confidence import Reading, features, logistic, seconded
 from voice_needle.transcribe.decoder import Decoder, Option, open_decoder
 from voice_needle.transcribe.hallucination import loudest_dbfs
-from voice_needle.transcribe.noise import add_floor, floor_rms, loud_ms, signal_to_noise_db
+from voice_needle.transcribe.noise import add_floor, floor_rms, loud_between, loud_frames, signal_to_noise_db
 from voice_needle.transcribe.reverberation import dereverberate
 from voice_needle.transcribe.stumbles import runs_on
 
@@ -36,6 +36,7 @@ COVERS = 0.6  # of the sound that the trigram model finds words in, a reply must
 # Of what is loud in an utterance, words must explain a half, or all but three seconds: of 15 s of music they explain a fifth, of
 # long recordings of people in a kitchen at 6 dB at least three quarters.
 EXPLAINS, UNEXPLAINED_MS = 0.5, 3_000.0
+SCATTERED_MS = 600.0  # of loud sound between the words of a reply: two bars of music were "take - that - back"
 NOISY_DB = 16.0  # mean over background as the recordings' level is measured: a kitchen at 10 dB under their speech
 GRAMMAR, REPLIES, TRIGRAM, PHONES = "grammar", "replies", "trigram", "phones"
 PHONES_BESIDE = "phones beside"  # the same search, by the other decoder
@@ -146,12 +147,13 @@ class SphinxRecogniser:
         """`read` of sound that is no silence. along: what `_settled` found."""
         sound = self._with_floor(samples)
         trigram_read = self._beside.submit(self.decode, TRIGRAM, sound)
-        loud = loud_ms(samples)
+        loud = loud_frames(samples)
         if not reply or not self._settings.full:
             phones, _ = self._decode_here(PHONES, sound)
-        if loud > UNEXPLAINED_MS:  # where the freest search finds no words, the others are spared
+        if loud.sum() * FRAME_MS > UNEXPLAINED_MS:  # where the freest search finds no words, the others are spared
             trigram, free_words = trigram_read.result()
-            if loud - _covered_ms(free_words) > max(UNEXPLAINED_MS, (1.0 - EXPLAINS) * loud):
+            loud_ms = loud.sum() * FRAME_MS
+            if loud_ms - _covered_ms(free_words) > max(UNEXPLAINED_MS, (1.0 - EXPLAINS) * loud_ms):
                 return self._transcript(trigram, free_words, (), 0.0, "noise")
         if reply and self._settings.full:
             phones_read = self._beside.submit(self.decode, PHONES_BESIDE, sound)
@@ -166,7 +168,8 @@ class SphinxRecogniser:
         if not grammar.words and not trigram.words:
             return Transcript("", confidence=0.0, engine=self.name, refused="silence")
         confidence = logistic(features(grammar, trigram, phones.score), WEIGHTS)
-        if short.words and _covered_ms(short_words) >= COVERS * _covered_ms(free_words):
+        covers = _covered_ms(short_words) >= COVERS * _covered_ms(free_words)
+        if short.words and covers and loud_between(short_words, loud) <= SCATTERED_MS:
             sure = logistic(seconded(short, (trigram, grammar), phones.score), WEIGHTS)
             if sure > confidence or not grammar.words:
                 return self._transcript(short, short_words, (grammar, trigram), sure)

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from voice_needle.audio import SAMPLE_RATE_HZ, Samples
-from voice_needle.transcribe.noise import add_floor, background_rms, floor_rms, loud_ms, signal_to_noise_db
+from voice_needle.events import Word
+from voice_needle.transcribe.noise import (
+    add_floor,
+    background_rms,
+    floor_rms,
+    loud_between,
+    loud_frames,
+    signal_to_noise_db,
+)
 
 RNG = np.random.default_rng(4)
 
@@ -31,10 +39,20 @@ def test_the_ratio_follows_the_level() -> None:
 
 
 def test_what_is_loud_is_measured_above_the_background() -> None:
-    assert loud_ms(burst(100.0, 3000.0)) == pytest.approx(1000.0, abs=30.0)
-    assert loud_ms(burst(3000.0, 0.0)) == pytest.approx(2000.0, abs=30.0)
-    assert loud_ms(np.zeros(SAMPLE_RATE_HZ, np.int16)) == 0.0
-    assert loud_ms(np.zeros(0, np.int16)) == 0.0
+    loud = loud_frames(burst(100.0, 3000.0))
+    assert loud.shape == (200,) and loud[52:148].all() and not loud[:48].any() and not loud[152:].any()
+    assert loud_frames(burst(3000.0, 0.0)).sum() == pytest.approx(200, abs=3)
+    assert not loud_frames(np.zeros(SAMPLE_RATE_HZ, np.int16)).any()
+    assert loud_frames(np.zeros(0, np.int16)).shape == (0,)
+
+
+def test_loud_sound_between_words_is_measured() -> None:
+    loud = np.zeros(200, np.bool_)
+    loud[20:160] = True
+    words = (Word("take", 200.0, 400.0), Word("that", 700.0, 900.0), Word("back", 1400.0, 1800.0))
+    assert loud_between(words, loud) == 300.0 + 500.0
+    assert loud_between(words[:1], loud) == loud_between(words, np.zeros(200, np.bool_)) == 0.0
+    assert loud_between((Word("stop", 0.0, 2600.0),), loud) == 0.0  # a last word may end with the sound, or later
 
 
 def test_the_floor_rises_with_the_background_only() -> None:
