@@ -274,7 +274,8 @@ class SphinxRecogniser:
         try:
             decoder.process(sound.tobytes(), whole=True)
             decoder.end()
-            self._means = decoder.means()
+            if self._decoders is not None and decoder is self._decoders.other:
+                self._means = decoder.means()  # the other decoder's are smeared by what it heard along
             return self.result(search)
         except RuntimeError as error:
             with contextlib.suppress(RuntimeError):
