@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from voice_needle.clock import Clock
-from voice_needle.disfluency import mended, surer
+from voice_needle.disfluency import MENDED, mended, surer
 from voice_needle.dispatch.runner import Cancelled, Dispatcher
 from voice_needle.errors import VoiceNeedleError
 from voice_needle.events import (
@@ -28,7 +28,7 @@ from voice_needle.events import (
     ToolResult,
     Transcript,
 )
-from voice_needle.readings import both
+from voice_needle.readings import alike, both, heard_again
 from voice_needle.route.engine import Router
 from voice_needle.route.guards import REFUSALS
 from voice_needle.tools import Toolset
@@ -36,7 +36,6 @@ from voice_needle.turn import Memory, Turn, TurnState
 from voice_needle.workers import Workers
 
 FOLLOW_UP_S = 15.0  # after an answer began: so long its words are the ones that a correction is about
-MENDED = "mended"  # in a decision's reason: made for what somebody who stumbles means
 UNKNOWN = frozenset({Status.TIMEOUT, Status.UNCONFIRMED, Status.PARTIAL})
 
 
@@ -114,21 +113,8 @@ class Conversation:
         decision = await self.workers.run("router", self._route, transcript, self.tools(), context)
         if speaking and decision.act is DialogueAct.YES and self.memory.question is None:
             return replace(decision, act=DialogueAct.BACKCHANNEL)  # "yeah" to what is being told, or a door that sounds like it
-        return self._asked_if_the_same(decision)
-
-    def _asked_if_the_same(self, decision: Decision) -> Decision:
-        """A correction to what was done, or asked about, anyway was misheard as that was: "no, fifteen" as "fifty". It is not done twice."""
-        last = (*self.memory.last_calls, *self.memory.pending_calls)[-1:]
-        if decision.act is not DialogueAct.CORRECT or decision.outcome is not Outcome.ACT or MENDED in decision.reason:
-            return decision
-        failed = self._stopped_results or (self._last_results and not self._last_results[-1].ok)
-        if not last or not _alike(decision.calls, last) or (failed and not self.memory.pending_calls):
-            return decision
-        call = decision.calls[-1]
-        name = next((name for name, words in call.evidence.items() if words not in ("context", "default")), "")
-        rest = replace(call, arguments={key: value for key, value in call.arguments.items() if key != name})
-        question = Question(call.tool, name, "same", detail=call.evidence.get(name, ""))
-        return replace(decision, calls=(rest,), outcome=Outcome.ASK, question=question) if name else decision
+        failed = bool(self._stopped_results or (self._last_results and not self._last_results[-1].ok))
+        return heard_again(decision, self.memory, failed)
 
     def _route(self, transcript: Transcript, tools: Toolset, context: RouteContext) -> Decision:
         """In the router's thread: the words as they are; where they are no request, as somebody who stumbles means them."""
@@ -211,7 +197,7 @@ class Conversation:
         return Answer(self.phraser.confirmation(calls, self.tools()), expects=True)
 
     def _ask(self, question: Question, calls: tuple[Call, ...]) -> Answer:
-        amending = question.kind == "same" and (self.memory.amending or not self.memory.pending_calls)
+        amending = question.kind == "same" and not self.memory.only_asked
         self.memory.ask(question, calls, self.clock.monotonic() + self.question_timeout_s)
         self.memory.amending = amending
         return Answer(self.phraser.question(question, self.tools()), expects=True)
@@ -372,14 +358,13 @@ class Conversation:
         corrected = {call.tool for call in decision.calls}
         done = [result for result in self._last_results if result.call.tool in corrected]
         previous = done[-1] if done else None
-        if self.memory.amending and previous is not None and previous.ok and _alike(decision.calls, (previous.call,)):
+        if self.memory.amending and previous is not None and previous.ok and alike(decision.calls, (previous.call,)):
             self.memory.forget_question()
             return Answer("Then I leave it as it is.")
         self.memory.replaced = previous.call if previous is not None and previous.ok else None
         if self.memory.beside or self._left_open(decision.calls):
             return self._confirm(decision.calls, beside=True)  # the first may have happened, too
-        only_asked = bool(self.memory.pending_calls) and not self.memory.amending  # then there is nothing to take back
-        if only_asked or previous is None or not previous.ok or self._overwrites(previous.call, decision.calls):
+        if self.memory.only_asked or previous is None or not previous.ok or self._overwrites(previous.call, decision.calls):
             return await self._act(turn, decision.calls, decision.confidence)
         if self.dispatcher.to_confirm(decision.calls, decision.confidence):
             return self._confirm(decision.calls, beside=True)
@@ -395,7 +380,7 @@ class Conversation:
     def _left_open(self, calls: Sequence[Call]) -> bool:
         """Whether the call to be corrected may have happened without our knowing, and would then stay beside `calls`."""
         last = (*self._last_results, *self._stopped_results)[-1:]
-        if not last or (self.memory.pending_calls and not self.memory.amending):
+        if not last or self.memory.only_asked:
             return False
         open_end = last[0].status in UNKNOWN or bool(last[0].values.get("may_have_happened"))
         return open_end and not self._overwrites(last[0].call, calls)
@@ -413,10 +398,3 @@ class Conversation:
             if previous.arguments.get(name) != calls[0].arguments.get(name)
         }
         return all(tool.properties.get(name, {}).get("type") in ("number", "integer") for name in changed)
-
-
-def _alike(calls: Sequence[Call], others: Sequence[Call]) -> bool:
-    """Whether they ask for the same things to be done."""
-    return [(call.tool, dict(call.arguments)) for call in calls] == [
-        (call.tool, dict(call.arguments)) for call in others
-    ]

@@ -15,6 +15,7 @@ from voice_needle.events import Call, Decision, DialogueAct, Outcome
 from voice_needle.number_words import NUMBER_WORDS
 
 FALSE_START = "false start"
+MENDED = "mended"  # in a decision's reason: made for what somebody who stumbles means
 """In the reason for a decision that leaves out a beginning which nothing said to leave out."""
 
 Route = Callable[[str, tuple[Call, ...]], Decision]

@@ -7,11 +7,11 @@ it means nothing, another reading of the same sound may. Where another reading i
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
-from voice_needle.disfluency import FALSE_START
-from voice_needle.events import Decision, DialogueAct, Outcome, Transcript
+from voice_needle.disfluency import FALSE_START, MENDED
+from voice_needle.events import Call, Decision, DialogueAct, Outcome, Question, Transcript
 from voice_needle.route.guards import REFUSALS
 from voice_needle.tools import Confirm, Tool
 from voice_needle.turn import Memory
@@ -114,13 +114,15 @@ async def contested(
     for text in transcript.alternatives:
         again = await decide(replace(transcript, text=text, words=()))
         requests = again.outcome in (Outcome.ACT, Outcome.CONFIRM) and again.act is None
-        if (requests and _done(again) != _done(decision)) or _unheard(decision, text) >= DOUBTED:
+        if (requests and not alike(again.calls, decision.calls)) or _unheard(decision, text) >= DOUBTED:
             return replace(decision, outcome=Outcome.CONFIRM, reason=f"it may have been {text!r}")
     return decision
 
 
-def _done(decision: Decision) -> list[tuple[str, dict[str, object]]]:
-    return [(call.tool, dict(call.arguments)) for call in decision.calls]
+def alike(calls: Sequence[Call], others: Sequence[Call]) -> bool:
+    """Whether they ask for the same things to be done."""
+    pairs = zip(calls, others, strict=False)
+    return len(calls) == len(others) and all(a.tool == b.tool and dict(a.arguments) == dict(b.arguments) for a, b in pairs)
 
 
 def _unheard(decision: Decision, text: str) -> int:
@@ -150,3 +152,20 @@ def both(text: str, memory: Memory) -> Decision | None:
     if memory.replaced is not None and question is None:
         return Decision((memory.replaced,), Outcome.ACT, 1.0, reason="both", router="dialogue")
     return None
+
+
+def heard_again(decision: Decision, memory: Memory, failed: bool) -> Decision:
+    """A correction to what was done, or asked about, anyway was misheard as that was: "no, fifteen" as "fifty". It is not done twice.
+
+    failed: what was to be done was not; then it may be done again.
+    """
+    last = (*memory.last_calls, *memory.pending_calls)[-1:]
+    if decision.act is not DialogueAct.CORRECT or decision.outcome is not Outcome.ACT or MENDED in decision.reason:
+        return decision
+    if not last or not alike(decision.calls, last) or (failed and not memory.pending_calls):
+        return decision
+    call = decision.calls[-1]
+    name = next((name for name, words in call.evidence.items() if words not in ("context", "default")), "")
+    rest = replace(call, arguments={key: value for key, value in call.arguments.items() if key != name})
+    question = Question(call.tool, name, "same", detail=call.evidence.get(name, ""))
+    return replace(decision, calls=(rest,), outcome=Outcome.ASK, question=question) if name else decision

@@ -110,6 +110,11 @@ class Memory:
     amending: bool = False  # the answer takes the place of what was done
     undoing: int | None = None  # ledger number: a "yes" takes it back
 
+    @property
+    def only_asked(self) -> bool:
+        """What is asked about was not done: there is nothing to take back."""
+        return bool(self.pending_calls) and not self.amending
+
     def ask(self, question: Question | None, calls: tuple[Call, ...], until_s: float) -> None:
         """An open question: its answer completes `calls`, or allows them."""
         self.forget_question()

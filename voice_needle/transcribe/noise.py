@@ -20,19 +20,17 @@ QUIETEST = 0.1  # share of the frames, at least five, that are taken for backgro
 
 def background_rms(samples: Samples) -> float:
     """RMS in LSB of the quietest tenth of the 25 ms frames; 0 where there are fewer than ten frames. samples: (n,) int16."""
-    frames = len(samples) // FRAME
-    if frames < 10:
+    power = _powers(samples, FRAME)
+    if len(power) < 10:
         return 0.0
-    power = np.mean(samples[: frames * FRAME].reshape(frames, FRAME).astype(np.float64) ** 2, axis=1)
-    return float(np.sqrt(np.sort(power)[: max(5, int(QUIETEST * frames))].mean()))
+    return float(np.sqrt(np.sort(power)[: max(5, int(QUIETEST * len(power)))].mean()))
 
 
 def loud_frames(samples: Samples) -> NDArray[np.bool_]:
     """Which 10 ms frames are within 15 dB of the loudest, over 30 ms. samples: (n,) int16 -> (n // 160,)."""
-    frames = len(samples) // FRAME_SAMPLES
-    if frames < 3:
-        return np.zeros(frames, np.bool_)
-    power = np.mean(samples[: frames * FRAME_SAMPLES].reshape(frames, FRAME_SAMPLES).astype(np.float64) ** 2, axis=1)
+    power = _powers(samples, FRAME_SAMPLES)
+    if len(power) < 3:
+        return np.zeros(len(power), np.bool_)
     power = np.convolve(power, np.full(3, 1.0 / 3.0), "same")
     return np.asarray(power > power.max() * 10.0 ** (-LOUD_DB / 10.0))
 
@@ -63,3 +61,9 @@ def floor_rms(samples: Samples, least: float, share: float) -> float:
 def add_floor(samples: Samples, rms: float, rng: np.random.Generator) -> Samples:
     """samples plus white noise of `rms` LSB. (n,) int16 -> (n,) int16."""
     return np.clip(samples + rng.normal(0.0, rms, len(samples)), -32768, 32767).astype(np.int16)
+
+
+def _powers(samples: Samples, size: int) -> NDArray[np.float64]:
+    """Mean power of each whole frame of so many samples."""
+    frames = len(samples) // size
+    return np.asarray(np.mean(samples[: frames * size].reshape(frames, size).astype(np.float64) ** 2, axis=1))

@@ -148,14 +148,15 @@ class SphinxRecogniser:
         sound = self._with_floor(samples)
         trigram_read = self._beside.submit(self.decode, TRIGRAM, sound)
         loud = loud_frames(samples)
-        if not reply or not self._settings.full:
+        loud_ms = loud.sum() * FRAME_MS
+        in_replies = reply and self._settings.full
+        if not in_replies:
             phones, _ = self._decode_here(PHONES, sound)
-        if loud.sum() * FRAME_MS > UNEXPLAINED_MS:  # where the freest search finds no words, the others are spared
+        if loud_ms > UNEXPLAINED_MS:  # where the freest search finds no words, the others are spared
             trigram, free_words = trigram_read.result()
-            loud_ms = loud.sum() * FRAME_MS
             if loud_ms - _covered_ms(free_words) > max(UNEXPLAINED_MS, (1.0 - EXPLAINS) * loud_ms):
                 return self._transcript(trigram, free_words, (), 0.0, "noise")
-        if reply and self._settings.full:
+        if in_replies:
             phones_read = self._beside.submit(self.decode, PHONES_BESIDE, sound)
             short, short_words = self.decode(REPLIES, sound)
             phones, _ = phones_read.result()
@@ -275,7 +276,7 @@ class SphinxRecogniser:
             decoder.process(sound.tobytes(), whole=True)
             decoder.end()
             if self._decoders is not None and decoder is self._decoders.other:
-                self._means = decoder.means()  # the other decoder's are smeared by what it heard along
+                self._means = decoder.means()  # those of the one that listens along are smeared by that
             return self.result(search)
         except RuntimeError as error:
             with contextlib.suppress(RuntimeError):
