@@ -17,7 +17,8 @@ from voice_needle import memory
 from voice_needle.errors import EngineFailed
 from voice_needle.tools import Tool, Toolset
 from voice_needle.transcribe import decoder as decoding
-from voice_needle.transcribe.sphinx import GRAMMAR, PHONES, REPLIES, TRIGRAM, SphinxRecogniser, SphinxSettings
+from voice_needle.transcribe.searches import GRAMMAR, PHONES, REPLIES, TRIGRAM, SphinxSettings
+from voice_needle.transcribe.sphinx import SphinxRecogniser
 
 sys.path.insert(0, str(Path(__file__).parent))
 from voices import BARISTA, mix, pink_noise, speak

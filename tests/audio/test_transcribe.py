@@ -15,7 +15,8 @@ from voice_needle.errors import EngineFailed
 from voice_needle.evaluation.room import music
 from voice_needle.events import Utterance
 from voice_needle.tools import Tool, Toolset
-from voice_needle.transcribe.sphinx import SphinxRecogniser, SphinxSettings
+from voice_needle.transcribe.searches import SphinxSettings
+from voice_needle.transcribe.sphinx import SphinxRecogniser
 
 sys.path.insert(0, str(Path(__file__).parent))
 import itertools

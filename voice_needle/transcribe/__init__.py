@@ -31,7 +31,8 @@ def get_recogniser(
         except (ModelMissing, EngineMissing):
             if name == "whisper":
                 raise
-    from voice_needle.transcribe.sphinx import SMALL_WORD_BEAM, SphinxRecogniser, SphinxSettings
+    from voice_needle.transcribe.searches import SMALL_WORD_BEAM, SphinxSettings
+    from voice_needle.transcribe.sphinx import SphinxRecogniser
 
     chosen = SphinxSettings(cache=data_dir / "grammars" if data_dir else None, dereverberate=settings.dereverberate)
     if settings.grammar == "small":

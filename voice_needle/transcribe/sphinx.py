@@ -10,21 +10,31 @@ import re
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from voice_needle.audio import FRAME_MS, SAMPLE_RATE_HZ, Samples
-from voice_needle.errors import EngineFailed, EngineMissing, StorageError, VoiceNeedleError
+from voice_needle.errors import EngineFailed, StorageError, VoiceNeedleError
 from voice_needle.events import Transcript, Utterance, Word
 from voice_needle.tools import Toolset
 from voice_needle.transcribe import compiled
 from voice_needle.transcribe.confidence import Reading, features, logistic, seconded
-from voice_needle.transcribe.decoder import Decoder, Option, open_decoder
+from voice_needle.transcribe.decoder import Decoder
 from voice_needle.transcribe.hallucination import loudest_dbfs
 from voice_needle.transcribe.noise import add_floor, floor_rms, loud_between, loud_frames, signal_to_noise_db
 from voice_needle.transcribe.reverberation import dereverberate
+from voice_needle.transcribe.searches import (
+    GRAMMAR,
+    PHONES,
+    PHONES_BESIDE,
+    REPLIES,
+    TRIGRAM,
+    Decoders,
+    SphinxSettings,
+    load,
+)
 from voice_needle.transcribe.stumbles import runs_on
 
 log = logging.getLogger(__name__)
@@ -38,54 +48,8 @@ COVERS = 0.6  # of the sound that the trigram model finds words in, a reply must
 EXPLAINS, UNEXPLAINED_MS = 0.5, 3_000.0
 SCATTERED_MS = 600.0  # of loud sound between the words of a reply: two bars of music were "take - that - back"
 NOISY_DB = 16.0  # mean over background as the recordings' level is measured: a kitchen at 10 dB under their speech
-GRAMMAR, REPLIES, TRIGRAM, PHONES = "grammar", "replies", "trigram", "phones"
-PHONES_BESIDE = "phones beside"  # the same search, by the other decoder
-SMALL_WORD_BEAM = (
-    1e-35  # where memory is short: each end of a word that is kept costs 64 bytes until the utterance ends
-)
 WEIGHTS = (8.7, 6.6, 0.3)
 """Of confidence.features: the direction from synthetic speech and the benchmark's `tune` half, scale and offset from that half."""
-
-
-@dataclass(frozen=True)
-class SphinxSettings:
-    """noise_floor, noise_share: RMS in LSB of the white noise added to the sound, and how much of the background's RMS more;
-    the acoustic model was trained on rooms, not on silence.
-
-    beam, word_beam: how far under the best path a search state, a word end, may be (smaller is wider). most_states: phone
-    models a frame beyond which the beams narrow, so that many tools cost little more than few. language_weight: weight of
-    grammar and language model against the sound. silence, filler: chance of a pause, of a breath or cough, between words.
-    accept: confidence under which an utterance is refused as out of domain. cache: where compiled grammars are kept; a
-    temporary folder when None. full: hear people who stumble, too, and replies in a grammar of their own; twice the memory.
-    dereverberate: take a room's late echo out of what is heard.
-    quiet_dbfs: an utterance whose loudest 100 ms is under this is silence.
-    """
-
-    noise_floor: float = 25.0
-    noise_share: float = 0.4
-    beam: float = 1e-60
-    word_beam: float = 1e-40
-    most_states: int = 3000
-    language_weight: float = 6.5
-    silence: float = 0.3
-    filler: float = 0.01
-    accept: float = 0.5
-    quiet_dbfs: float = -55.0
-    full: bool = True
-    dereverberate: bool = True
-    cache: Path | None = None
-
-
-@dataclass(frozen=True)
-class _Decoders:
-    """own: the grammars', which also listens along. other: the trigram model's, so that both can search at once; where memory is
-    short, the same one."""
-
-    own: Decoder
-    other: Decoder
-
-    def of(self, search: str) -> Decoder:
-        return self.other if search in (TRIGRAM, PHONES_BESIDE) else self.own
 
 
 class SphinxRecogniser:
@@ -95,7 +59,7 @@ class SphinxRecogniser:
 
     def __init__(self, settings: SphinxSettings | None = None) -> None:
         self._settings = settings or SphinxSettings()
-        self._decoders: _Decoders | None = None
+        self._decoders: Decoders | None = None
         self._beside = ThreadPoolExecutor(1, "recogniser-beside")  # the other decoder's thread
         self._folder: Path | None = None  # what the decoders were made from
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -118,9 +82,9 @@ class SphinxRecogniser:
             folder = self._compiled(tools, root)
         except VoiceNeedleError:
             if before is not None:
-                self._decoders, self._folder = self._load(before), before
+                self._decoders, self._folder = load(before, self._settings), before
             raise
-        self._decoders, self._folder = self._load(folder), folder
+        self._decoders, self._folder = load(folder, self._settings), folder
 
     def compile_ahead(self, tools: Toolset) -> None:
         """Compile new words while the old ones are listened for; from any thread. `prepare` then finds them on disk."""
@@ -220,40 +184,6 @@ class SphinxRecogniser:
                 raise
             log.warning("the compiled words cannot be kept: %s", error)
             return compiled.compiled(tools, self._own_root(), full=self._settings.full)
-
-    def _load(self, folder: Path) -> _Decoders:
-        try:
-            import pocketsphinx
-        except ImportError as error:
-            raise EngineMissing("pocketsphinx is not installed", fix="pip install pocketsphinx") from error
-        chosen = self._settings
-        options: dict[str, Option] = {
-            "dict": str(folder / compiled.DICTIONARY),
-            "fdict": str(folder / compiled.FILLERS),
-            "loglevel": "FATAL",
-            "beam": chosen.beam,
-            "pbeam": chosen.beam,
-            "wbeam": chosen.word_beam,
-            "maxhmmpf": chosen.most_states,
-            "lw": chosen.language_weight,
-            "silprob": chosen.silence,
-            "fillprob": chosen.filler,
-            "bestpath": False,  # its lattice may end where the grammar does not
-        }
-        try:
-            own = open_decoder(options)
-            other = open_decoder(options) if chosen.full else own
-            own.add_grammar(GRAMMAR, folder / compiled.GRAMMAR)
-            if chosen.full:
-                own.add_grammar(REPLIES, folder / compiled.REPLIES)
-            other.add_model(TRIGRAM, folder / compiled.MODEL)
-            phones = Path(pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin"))
-            own.add_phones(PHONES, phones)
-            if chosen.full:
-                other.add_phones(PHONES_BESIDE, phones)
-        except (RuntimeError, ValueError) as error:
-            raise EngineFailed(f"pocketsphinx cannot load {folder}: {error}") from error
-        return _Decoders(own, other)
 
     # --- decoding ----------------------------------------------------------------------------------------------------
 

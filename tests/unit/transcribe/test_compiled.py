@@ -13,7 +13,8 @@ from voice_needle.errors import BadToolSchema, EngineFailed, StorageError
 from voice_needle.tools import Tool, Toolset
 from voice_needle.transcribe import compiled, get_recogniser
 from voice_needle.transcribe.network import Arc, Network, share_ways
-from voice_needle.transcribe.sphinx import SphinxRecogniser, SphinxSettings
+from voice_needle.transcribe.searches import SphinxSettings
+from voice_needle.transcribe.sphinx import SphinxRecogniser
 
 HATCH = Tool("hatch", "Open a hatch.", sentences=("open the hatch",))
 PUMP = Tool("pump", "Start the pump.", sentences=("start the pump",))
