@@ -127,8 +127,11 @@ class SphinxRecogniser:
         else:
             short, short_words = Reading((), 0.0), ()
         trigram, free_words = trigram_read.result()
+        last = TRIGRAM
         if along is None or not along[0].words or along[0].words != trigram.words:
-            along = self._decode_here(GRAMMAR, sound)
+            along, last = self._decode_here(GRAMMAR, sound), GRAMMAR
+        if self._decoders is not None:
+            self._means = self._decoders.of(last).means()
         grammar, words = along
         if not grammar.words and not trigram.words:
             return Transcript("", confidence=0.0, engine=self.name, refused="silence")
@@ -205,8 +208,6 @@ class SphinxRecogniser:
         try:
             decoder.process(sound.tobytes(), whole=True)
             decoder.end()
-            if self._decoders is not None and decoder is self._decoders.other:
-                self._means = decoder.means()  # those of the one that listens along are smeared by that
             return self.result(search)
         except RuntimeError as error:
             with contextlib.suppress(RuntimeError):
