@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from voice_needle.training import several
 from voice_needle.training.draft import Call, Draft, Filler, Style, Token, plain
 from voice_needle.training.spoken_values import Spoken
 from voice_needle.training.templates import CORPUS, Domain, ToolSpec, Variant
@@ -40,10 +41,11 @@ class Writer:
     """Writes cases for the tools of some domains.
 
     variants: the renderings of every tool, drawn once, so that a training run meets each of them often enough to cache.
+    wide: also several values of one tool in a sentence in every way there is (the development sets keep to what they were).
     """
 
     def __init__(self, rng: random.Random, domains: Sequence[Domain], variants: Mapping[ToolSpec, Sequence[Variant]],
-                 frames: Mapping[str, Any], more: Mapping[str, Sequence[str]]) -> None:  # fmt: skip
+                 frames: Mapping[str, Any], more: Mapping[str, Sequence[str]], *, wide: bool = False) -> None:  # fmt: skip
         self.rng, self.domains, self.variants, self.frames, self.more = rng, domains, variants, frames, more
         self.written = False
         self.owner = {tool: domain for domain in domains for tool in domain.tools}
@@ -55,6 +57,9 @@ class Writer:
             "near": (8, self.near), "none": (4, self.none), "unknown_value": (5, self.unknown_value), "half": (4.5, self.half),
             **{kind: (weight, partial(self.talk, kind=kind)) for kind, weight in _TALK.items()},
         }  # fmt: skip
+        if wide:
+            self.kinds |= {"several_objects": (4, self.several_objects), "respectively": (1.5, self.respectively),
+                           "ellipsis": (3, self.ellipsis)}  # fmt: skip
 
     def case(self, kind: str, style: Style) -> Case:
         """A case of one kind; tried again with other tools until one can be written."""
@@ -235,6 +240,30 @@ class Writer:
         if self.rng.random() < 0.3 and imperative(draft):
             draft = self._framed(self.rng.choice(self.frames["polite"]), [draft])
         return self._case(draft, "chain")
+
+    def several_objects(self, style: Style) -> Case | None:
+        return self._multiplied(style, several.several_objects)
+
+    def respectively(self, style: Style) -> Case | None:
+        return self._multiplied(style, several.respectively)
+
+    def _multiplied(self, style: Style, how: Callable[..., Draft | None]) -> Case | None:
+        draft = self._request(style)
+        made = how(self.rng, draft, self._filler(draft.calls[0].variant, style), _is_object) if draft else None
+        return self._case(made, "chain") if made else None
+
+    def ellipsis(self, style: Style) -> Case | None:
+        """The same tool again, of which only the part with the values is said."""
+        variant = self._pick()
+        if any(parameter.type == "list" for parameter in variant.tool.parameters.values()):
+            return None
+        filler, template = self._filler(variant, style), self.rng.choice(variant.tool.say)
+        drafts = [filler.request(template, variant) for _ in range(self.rng.choices([2, 3], [4, 1])[0])]
+        found = [draft for draft in drafts if draft is not None and draft.calls[0].arguments]
+        if len(found) < len(drafts) or any(set(draft.calls[0].arguments) != set(found[0].calls[0].arguments) for draft in found):
+            return None
+        made = several.ellipsis(self.rng, found[0], found[1:])
+        return self._case(made, "chain") if made else None
 
     # --- repairs ---
 

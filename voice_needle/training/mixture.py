@@ -60,7 +60,7 @@ class Mixture:
         self.more = more_values.read(data, reader)
         self.frames = read_frames()
         domains = [domain for domain in self.domains if any(tool in written_for for tool in domain.tools)]
-        self.writer = Writer(self.rng, domains, written_for, self.frames, self.more)
+        self.writer = Writer(self.rng, domains, written_for, self.frames, self.more, wide=not held_out)
         home_domain = home.read(data, shared_lists(), more_values.devices(data))
         found = {tool: home.variants(tool, random.Random(tool.key), VARIANTS) for tool in home_domain.tools}
         self.home = home.HomeWriter(self.rng, home_domain, found, self.frames, self.more)
@@ -68,7 +68,7 @@ class Mixture:
         self.offered |= found
         self.general = Writer(self.rng, [domain for domain in domains if domain.name.startswith("general")],
                               {tool: found for tool, found in written_for.items() if tool.domain.startswith("general")},
-                              self.frames, self.more)  # fmt: skip
+                              self.frames, self.more, wide=True)  # fmt: skip
         self.dialogue = DialogueWriter(self.rng, self.frames, self.writer)
         self.catalogue = Catalogue([*self._corpus_entries(), *self._public_entries(reader)])
         self.mishearing = Mishearing(self._vocabulary())

@@ -28,7 +28,7 @@ def domains() -> list[Domain]:
 def writer(domains: list[Domain]) -> Writer:
     rng = random.Random(5)
     variants = {tool: [render(tool, rng) for _ in range(4)] for domain in domains for tool in domain.tools}
-    return Writer(rng, domains, variants, read_frames(), {})
+    return Writer(rng, domains, variants, read_frames(), {}, wide=True)
 
 
 def test_every_file_is_read(domains: list[Domain]) -> None:
@@ -115,6 +115,33 @@ def test_two_objects_share_the_tool_and_differ_in_one_value(writer: Writer) -> N
         differing = [name for name in first.arguments if first.arguments[name].value != second.arguments[name].value]
         assert len(differing) == 1
         assert first.clause.end <= second.clause.start
+
+
+def test_several_objects_differ_in_one_value_and_share_the_others(writer: Writer) -> None:
+    counts = set()
+    for example in examples(writer, "several_objects", 80):
+        assert len({answer.tool for answer in example.answers}) == 1
+        values = {name: [answer.arguments[name].value for answer in example.answers] for name in example.answers[0].arguments}
+        assert sorted(len(set(map(str, found))) > 1 for found in values.values())[-2:] in ([True], [False, True])
+        counts.add(len(example.answers))
+    assert counts == {2, 3, 4}
+
+
+def test_respectively_pairs_the_values_in_the_order_they_are_said(writer: Writer) -> None:
+    for example in examples(writer, "respectively", 60):
+        first = example.answers[0]
+        paired = [name for name in first.arguments
+                  if len({str(answer.arguments[name].value) for answer in example.answers}) == len(example.answers)]  # fmt: skip
+        assert len(paired) == 2
+        for name in paired:
+            starts = [answer.arguments[name].span.start for answer in example.answers if answer.arguments[name].span]
+            assert len(starts) == len(example.answers) and starts == sorted(starts)
+
+
+def test_an_ellipsis_says_every_value_again(writer: Writer) -> None:
+    for example in examples(writer, "ellipsis", 60):
+        spans = [value.span for answer in example.answers for value in answer.arguments.values() if value.span]
+        assert len(spans) == len(set(spans)) and len({answer.tool for answer in example.answers}) == 1
 
 
 def test_an_unknown_value_is_not_offered(writer: Writer) -> None:
