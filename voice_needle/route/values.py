@@ -30,6 +30,7 @@ from voice_needle.route.numbers import (
 from voice_needle.route.schemas import LIST_TYPES, NUMBER_TYPES, resolved, type_of
 from voice_needle.route.units import Unit, convert, find_unit, read_unit
 
+_TYPED = re.compile(r"(?P<number>-?\d[\d,]*(?:\.\d+)?)(?:(?P<power>[eE][+-]?\d{1,3})|(?P<symbol>[A-Za-zµμΩ]{1,3}))?")
 FILLERS = frozenset(words_in("um uh er erm hmm ah mm uhm please"))
 _TRUE = frozenset(words_in("true yes yeah yep on enabled enable active"))
 _FALSE = frozenset(words_in("false no nope off disabled disable inactive"))
@@ -173,6 +174,9 @@ def declared_unit(schema: Mapping[str, Any]) -> tuple[str, Unit | None]:
 
 
 def _number(words: list[str], evidence: str, schema: Mapping[str, Any], *, integer: bool) -> Parsed | Problem:
+    written = _written_number(evidence) if not schema.get("x-unit") else None
+    if written is not None:
+        return _bounded(written, evidence, schema, integer)
     name, wanted = declared_unit(schema)
     named = spoken_index(schema).find(" ".join(words)) if schema.get("x-spoken") else ()
     value: Number | None
@@ -198,6 +202,17 @@ def _number(words: list[str], evidence: str, schema: Mapping[str, Any], *, integ
 
 
 _SECOND = Unit("second", "time", 1.0)
+
+
+def _written_number(text: str) -> Number | None:
+    """A number as engineers type it: "1e-9", and "5C" or "100µF" whose symbol is no unit that could be converted."""
+    match = _TYPED.fullmatch(text.strip(" .,;:"))
+    if match is None or (match["power"] is None and match["symbol"] is None):
+        return None
+    symbol = (match["symbol"] or "").lower()
+    if symbol in ("am", "pm", "st", "nd", "rd", "th", "s", "h", "k", "m") or read_unit([symbol], 0):
+        return None
+    return float(match["number"].replace(",", "") + (match["power"] or ""))
 
 
 def _strip_article(words: list[str]) -> list[str]:
@@ -235,11 +250,10 @@ def _with_unit(
     if rest and (said is None or said[1] != len(rest)) and not _is_noun_of(rest, name, schema):
         return Problem("unsupported", evidence)
     unit = said[0] if said and said[1] == len(rest) else None
-    maximum = schema.get("maximum")
     if wanted and wanted.name == "percent" and unit is None and 0 < value < 1:
         value = round(value * 100, 6)  # "half" of a brightness is fifty percent
-    elif unit and unit.name == "percent" and wanted is None and isinstance(maximum, (int, float)) and maximum <= 1:
-        value = value / 100
+    elif unit and unit.name == "percent" and wanted is None and _is_share(schema, integer):
+        value = round(value / 100, 10)
     elif unit and wanted:
         converted = convert(value, unit, wanted)
         if converted is None:
@@ -248,6 +262,15 @@ def _with_unit(
     elif unit and name and stems(" ".join(rest)) != stems(name.replace("_", " ")):
         return Problem("unsupported", evidence)
     return _bounded(value, evidence, schema, integer)
+
+
+def _is_share(schema: Mapping[str, Any], integer: bool) -> bool:
+    """Whether the parameter takes 0.05 for five percent: its bounds say so, or it says nothing of percent, degrees or the like."""
+    maximum = schema.get("maximum")
+    if isinstance(maximum, (int, float)):
+        return maximum <= 1
+    told = str(schema.get("description") or "").lower()
+    return not integer and not schema.get("x-unit") and "percent" not in told and "per cent" not in told and "%" not in told
 
 
 def _to_step(value: Number, unit: Unit, schema: Mapping[str, Any], integer: bool) -> Number:

@@ -3,7 +3,8 @@
 Only where the schema itself says so: a parameter that is named after a date, a time or a duration takes the whole time phrase around the span
 (a duration without any number or unit is none); one whose description wants the words copied word for word takes what hangs on them
 by "by", "with", "of" or "is", up to the next comma or preposition. Of any other the writing says where a name begins and ends, where it has
-capitals (Whisper's has, the embedded recogniser's has not): "Leo" to "Leo Park". Everything else stays as it was found.
+capitals (Whisper's has, the embedded recogniser's has not): "Leo" to "Leo Park", or quotation marks. "Leo's" before a noun is Leo.
+Everything else stays as it was found.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ _HANGS = frozenset(words_in("by with of is are featuring"))
 _ENDS = frozenset(words_in("for as to at in on from and then please when while after before"))
 _VERBATIM = re.compile(r"\bword for word\b|\bverbatim\b")
 _CLOSING = ".?!\"')"
+_QUOTED = re.compile(r"(?<![\w'])(?:'(?=\S)(.+?)(?<=\S)'|\"(?=\S)(.+?)(?<=\S)\"|`(?=\S)(.+?)(?<=\S)`|“(.+?)”|‘(.+?)’)(?!\w)")
+_OWNER = re.compile(r"['’]s$")
+_NO_NOUN = frozenset(words_in("in on at to for with and or from of by is are please tomorrow today tonight now"))
 _MYSELF = frozenset({"I", "I'm", "I'd", "I'll", "I've"})
 _NOT_A_TIME = frozenset(words_in("zone timezone format unit units type name title"))
 
@@ -77,8 +81,12 @@ def _kinds(name: str) -> frozenset[str]:
 
 def whole(text: str, start: int, end: int, limit: int, want: Wanted) -> tuple[int, int] | None:
     """The wider (start, end) of the span text[start:end], not beyond `limit`; None where it cannot be what is wanted."""
+    if (want.named or want.verbatim) and (quoted := _quotation(text, start, end)) is not None:
+        return quoted
     if want.named:
         end = _whole_name(text, end, limit)
+        if _owns(text, start, end):
+            return start, end - 2
     if want.verbatim:
         return start, _with_what_hangs_on(text, end, limit)
     words = [(match.start(), match.end()) for match in _WORD.finditer(text) if match.start() < limit]
@@ -133,6 +141,22 @@ def _whole_name(text: str, end: int, limit: int) -> int:
         at += 1
         end = words[at].start() + len(words[at].group().rstrip(_CLOSING))
     return end
+
+
+def _quotation(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The inside of the quotation marks that the span stands between: whoever writes them says where the value ends."""
+    for match in _QUOTED.finditer(text):
+        inside = match.span(match.lastindex or 0)
+        if match.start() <= start < inside[1] and inside[0] < end <= match.end():
+            return inside
+    return None
+
+
+def _owns(text: str, start: int, end: int) -> bool:
+    """Whether the span is somebody whose something is written of ("Einstein's theory"), and no name that ends so ("at Wendy's")."""
+    following = _WORD.match(text, end + 1) if text[end : end + 1] == " " else None
+    noun = following is not None and following.group().lower().strip(_CLOSING) not in _NO_NOUN
+    return noun and end - start > 3 and text[start].isupper() and _OWNER.search(text[start:end]) is not None
 
 
 def _goes_on(text: str, word: re.Match[str], following: re.Match[str]) -> bool:

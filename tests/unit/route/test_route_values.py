@@ -96,6 +96,11 @@ READ: list[tuple[str, Mapping[str, Any], Any]] = [
     ("at seven in the evening", TIME, "19:00"), ("eight tonight", TIME, "20:00"), ("two at night", TIME, "02:00"), ("twelve pm", TIME, "12:00"),
     ("twelve am", TIME, "00:00"), ("half six pm", TIME, "18:30"), ("1830", TIME, "18:30"), ("seven", MORNING, "07:00"), ("half past six", MORNING, "06:30"),
     ("eleven", NEXT, "11:00"), ("nine", NEXT, "21:00"), ("thirteen thirty", TIME, "13:30"), ("ten past twenty two", TIME, "22:10"),
+    # as engineers type them
+    ("1e-9", NUMBER, 1e-9), ("5C", NUMBER, 5), ("100µF", NUMBER, 100), ("1,500kN", NUMBER, 1500),
+    # a percentage where the schema does not count in percent
+    ("5%", NUMBER, 0.05), ("five percent", {"type": "number", "maximum": 1}, 0.05), ("five percent", {"type": "number", "maximum": 100}, 5),
+    ("five percent", {"type": "number", "description": "Yearly rate in percent"}, 5), ("five percent", INTEGER, 5),
     # durations
     ("ten minutes", DURATION, "PT10M"), ("an hour and a half", DURATION, "PT1H30M"), ("half an hour", DURATION, "PT30M"),
     ("one and a half hours", DURATION, "PT1H30M"), ("two hours thirty minutes", DURATION, "PT2H30M"), ("two hours and thirty minutes", DURATION, "PT2H30M"),
@@ -142,6 +147,7 @@ READ: list[tuple[str, Mapping[str, Any], Any]] = [
 ]  # fmt: skip
 
 REFUSED: list[tuple[str, Mapping[str, Any], str]] = [
+    ("7pm", INTEGER, "unsupported"), ("3x", BOXES, "unsupported"),
     ("five five", INTEGER, "unsupported"),  # 5, stumbled over, or 55
     ("", NUMBER, "missing"), ("um", OPEN, "missing"), ("ninety degrees", CELSIUS, "out_of_range"), ("four", CELSIUS, "out_of_range"),
     ("twenty point two", CELSIUS, "out_of_range"), ("a hundred and one percent", PERCENT, "out_of_range"), ("minus five", PERCENT, "out_of_range"),

@@ -113,3 +113,22 @@ def test_the_next_calls_words_are_not_taken() -> None:
     assert whole(text, 10, 13, text.index("5pm"), LENGTH) == (10, 21)
     text = "play jazz with trumpets"
     assert whole(text, 5, 9, 10, WORDS) == (5, 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "value"),
+    [
+        ("Find 'The Long Way: Home' on disc", "Long", "The Long Way: Home"),
+        ('note "call Anna, then Leo" for me', "Anna", "call Anna, then Leo"),
+        ("say 'let's eat' in the hall", "eat", "let's eat"),
+        ("it's Anna's and Leo's", "Anna's", "Anna's"),
+        ("What is Einstein's theory about", "Einstein's", "Einstein"),
+        ("Book a table at Wendy's for two", "Wendy's", "Wendy's"),
+        ("Go to Wendy's", "Wendy's", "Wendy's"),
+        ("what is on mum's list", "mum's", "mum's"),
+    ],
+)
+def test_marks_and_possessives_say_where_a_value_ends(text: str, span: str, value: str) -> None:
+    start = text.index(span)
+    found = whole(text, start, start + len(span), len(text), Wanted(named=True))
+    assert found is not None and text[slice(*found)] == value

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from voice_needle.events import Call, Question, RouteContext
 from voice_needle.route.fill import ask_for, complete_call
 from voice_needle.route.numbers import tokenize
-from voice_needle.route.schemas import NUMBER_TYPES, type_of
+from voice_needle.route.schemas import LIST_TYPES, NUMBER_TYPES, type_of
 from voice_needle.route.stitch.cache import ToolVectors
 from voice_needle.route.stitch.encoder.hints import mark, padded
 from voice_needle.route.stitch.encoder.network import WIDTH, Encoded, Floats, Network, Selected
@@ -40,7 +40,8 @@ BEAM = 24
 LOOSE, STRICT = 0.6, 0.9  # a value that no word names: how sure the network must be without, with spoken forms declared
 POINTED = -1.0  # log-probability of a span from which the network means these very words
 _BOOLEAN = KINDS.index("boolean")
-_UNIT_WORD = re.compile(r" (\w{4,})\b")
+_BRACKETS = re.compile(r"[\[(]([^\[\]()]*,[^\[\]()]*)[\])]")
+_UNIT_WORD = re.compile(r" ?(%)| (\w{4,})\b")
 _WORD = re.compile(r"\w+(?:[.:,'’/-]\w+)*")
 
 
@@ -253,6 +254,8 @@ class _Reader:
         ]
         if counted:
             spans = [(first, last, score, self._with_unit(first, last, found, schema)) for first, last, score, found in spans]
+        elif type_of(schema) in LIST_TYPES:
+            spans = [self._bracketed(*item, schema) for item in spans]
         elif want := wanted_phrase(parameter.name, self._tool.properties):
             spans = [self._widened(*item, want, schema) for item in spans]
         if values is not None and parameter.values:
@@ -278,11 +281,23 @@ class _Reader:
         said = words_of(self._text, self._pieces, first, last)
         end = int(self._pieces.spans[last, 1])
         after = _UNIT_WORD.match(self._text, end)
-        if after is None or read_unit([after[1].lower()], 0) is None or read_unit(tokenize(said)[-1:], 0) is not None:
+        word = (after[1] or after[2]) if after is not None else ""
+        if read_unit(tokenize(word), 0) is None or read_unit(tokenize(said)[-1:], 0) is not None:
             return found
-        whole_value = parse_value(f"{said} {after[1]}", schema, self._context)
+        whole_value = parse_value(f"{said} {word}", schema, self._context)
         unit = declared_unit(schema)[1]
         return whole_value if isinstance(whole_value, Parsed) or unit is not None else found
+
+    def _bracketed(
+        self, first: int, last: int, score: float, read: Parsed | Problem, schema: Mapping[str, Any]
+    ) -> tuple[int, int, float, Parsed | Problem]:
+        """A span that reaches into brackets, as all that stands between them: whoever writes "[3, 5, 7]" means one list."""
+        start, end = bounds_of(self._text, self._pieces, first, last)
+        inside = next((match.span(1) for match in _BRACKETS.finditer(self._text) if match.start() < end and start < match.end()), None)
+        covered = self._pieces.cover(*inside) if inside is not None else None
+        if inside is None or covered is None:
+            return first, last, score, read
+        return *covered, score, parse_value(self._text[slice(*inside)], schema, self._context)
 
     def _widened(
         self, first: int, last: int, score: float, read: Parsed | Problem, want: Wanted, schema: Mapping[str, Any]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from voice_needle.events import RouteContext
+from voice_needle.route.fill import complete_call
 from voice_needle.route.stitch.decode import _Reader
 from voice_needle.route.stitch.encoder.tokens import Pieces
 from voice_needle.route.stitch.schema_text import tool_text
@@ -80,3 +81,23 @@ def test_what_is_no_duration_becomes_a_question(text: str, said: str, kind: str)
     found = read(text, said, LONG, "duration")
     assert isinstance(found, Problem)
     assert found.kind == kind
+
+
+def test_a_list_in_brackets_is_taken_whole() -> None:
+    numbers = {"type": "array", "items": {"type": "integer"}}
+    found = read("flows of [-500, 20, 30] a year", "20,", numbers)
+    assert isinstance(found, Parsed) and found.value == [-500, 20, 30]
+    apart = read("flows of 3 and 20 a year", "20", numbers)
+    assert isinstance(apart, Parsed) and apart.value == [20]
+
+
+def test_a_percent_sign_belongs_to_its_number() -> None:
+    found = read("at 5% a year", "5%", {"type": "number"})
+    assert isinstance(found, Parsed) and found.value == 0.05
+
+
+def test_a_default_that_is_no_value_of_its_parameter_is_left_out() -> None:
+    tool = Tool.from_schema({"name": "t", "parameters": {"properties": {
+        "full": {"type": "boolean", "default": "False"}, "count": {"type": "integer", "default": 3}, "unit": {"type": "string", "default": "cm"}}}})  # fmt: skip
+    call, question = complete_call(tool, {}, {}, RouteContext(now=datetime(2026, 11, 21, 10, tzinfo=UTC)))
+    assert call.arguments == {"count": 3, "unit": "cm"} and question is None
