@@ -41,7 +41,8 @@ class Writer:
     """Writes cases for the tools of some domains.
 
     variants: the renderings of every tool, drawn once, so that a training run meets each of them often enough to cache.
-    wide: also several values of one tool in a sentence in every way there is (the development sets keep to what they were).
+    wide: also several values of one tool in a sentence in every way there is, and more of what no tool, or only half, can serve (the
+    development sets keep to what they were).
     """
 
     def __init__(self, rng: random.Random, domains: Sequence[Domain], variants: Mapping[ToolSpec, Sequence[Variant]],
@@ -59,7 +60,7 @@ class Writer:
         }  # fmt: skip
         if wide:
             self.kinds |= {"several_objects": (4, self.several_objects), "respectively": (1.5, self.respectively),
-                           "ellipsis": (3, self.ellipsis)}  # fmt: skip
+                           "ellipsis": (3, self.ellipsis), "half": (9, self.half), "removed": (13, self.removed)}  # fmt: skip
 
     def case(self, kind: str, style: Style) -> Case:
         """A case of one kind; tried again with other tools until one can be written."""

@@ -108,7 +108,7 @@ def _fitting_set(data: Path, size: int) -> list[Example]:
     A device meets tools like those of the training and others: confidence is fitted on as many of the one as of the other.
     """
     sets = development_sets(2, 2 * size, data)
-    fitting = [item for item in sets["held_out_domains"] if item.pool in FITTED_ON] + sets["held_out_tools"]
+    fitting = sets["fitting_domains"] + sets["held_out_tools"]
     known = Mixture(3, data=data, sources=())
     own = [known.own(style=Style(clear=True)) for _ in range(len(fitting) - size // 2)]
     fitting += [item for item in own if known.may_be_used(item)] + sets["home"][: size // 2]
