@@ -84,6 +84,11 @@ _STATEMENT = re.compile(
     r"|^(?:i'm|i've|he's|she's|it's|that's|there's|we're|they're|you're|you've|we've|they've)\b"
     r"|^(?:my|his|her|their|our) [^ ]+ (?:is|are|was|were|has|had|does|did|can|could|will|would|always|never|keeps|likes|loves|hates)\b"
 )
+_ALOUD = re.compile(  # what people say while they think, before what they want: no question and no story of theirs
+    r"^(?:(?:hello|hey|sorry|right|oh|okay|um|uh|hmm|wait|well|so) )*(?:are you there|can you hear me|what was i (?:going to say|about to say|saying)|"
+    r"where was i|how (?:do|shall) i say (?:this|it)|i was (?:just )?(?:coughing|i mean)|let me (?:start (?:again|over)|think)|i nearly forgot)\b"
+    r"(?: (?:oh|yes|okay|right|well|now|just|so|um|uh|hmm))* (?=[^ ]+ [^ ]+)"
+)
 _THEN_ASKS = re.compile(
     r".\b(?:(?:can|could|would|will) you|please)\b|. (?:log|save|record|note|add|track|remember|write) (?:it|that|this)(?: down)?$"
 )  # "it's too bright in here can you dim the light"
@@ -230,7 +235,7 @@ def _elsewhere(text: str, decision: Decision, tools: Mapping[str, Tool]) -> bool
 def refusal(words: Sequence[str], tools: Sequence[Tool] = ()) -> str:
     """Why these words are no request, or "". tools: those that would be called; a question may call one that only tells."""
     courteous = _COURTESY.sub(" ", " ".join(words))
-    text = " ".join(strip_polite(tuple(courteous.split())))
+    text = " ".join(strip_polite(tuple(_ALOUD.sub("", " ".join(courteous.split())).split())))
     spoken = _REMINDS.sub(" ", text)
     only_tells = bool(tools) and all(tells_only(tool) for tool in tools)
     if _NEGATION.search(spoken):

@@ -51,7 +51,7 @@ def files_table(files: Mapping[str, Mapping[str, Any]]) -> str:
 
 def own_table(sets: Mapping[str, Mapping[str, Any]]) -> str:
     """Our own held-out sets, a line each."""
-    names = ("exact", "refusal_recall", "coverage", "wrong_executed", "ece", "exact_if_always_sure")
+    names = ("exact", "refusal_recall", "coverage", "wrong_executed", "ece", "exact_proposed", "exact_if_always_sure")
     head = "| set | n | executed | " + " | ".join(name.replace("_", " ") for name in names) + " |"
     rows = [
         f"| {name} | {found['n']} | {found['executed']} | " + " | ".join(share(found[key]) for key in names) + " |"
@@ -77,7 +77,7 @@ def card(results: Mapping[str, Any], tried: Sequence[tuple[str, str]], notes: Se
         "default thresholds; tool accuracy, argument F1 and exact match also count what is proposed for confirmation.\n",
         files_table(results["files"]), "",
         "Our own held-out sets: whole domains and tools that training never saw. `exact` counts what is executed at the default",
-        f"threshold ({results['thresholds']['act']['low']:.2f} for low-risk tools); `exact if always sure` acts on every proposal.",
+        f"threshold ({results['thresholds']['act']['low']:.2f} for low-risk tools); `exact proposed` also counts what it would ask about, `exact if always sure` all that it read.",
         f"Confidence was fitted on {', '.join(results['calibrated_on'])}, and is measured on the rest.\n",
         own_table(results["own"]), "",
         "## Tried\n",

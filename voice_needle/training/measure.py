@@ -32,7 +32,10 @@ def expected_error(confidence: Numbers, right: Numbers, bins: int = 10) -> float
 
 
 def measure(router: StitchRouter, observations: Sequence[Observation], plots: Path | None = None, name: str = "held_out") -> dict[str, Any]:
-    """Exact, refusals, coverage and wrong/executed at the low-risk threshold, ECE; with PNGs in the folder `plots`."""
+    """Exact, refusals, coverage and wrong/executed at the low-risk thresholds, ECE; with PNGs in the folder `plots`.
+
+    exact_if_always_sure acts on all that was read, exact_proposed on what is done or asked about, exact on what is done at once.
+    """
     confidence = confidences(router, observations)
     right = np.array([float(item.right if item.acts else item.servable == item.asks) for item in observations])
     at = router.thresholds.act[Risk.LOW]
@@ -42,9 +45,11 @@ def measure(router: StitchRouter, observations: Sequence[Observation], plots: Pa
     wrong = sum(item.wrong for item, go in zip(observations, goes, strict=True) if go)
     held = sum(go for go, can in zip(goes, servable, strict=True) if can)
     refused = sum(not go for go, can in zip(goes, servable, strict=True) if not can)
+    least = router.thresholds.confirm[Risk.LOW]
+    proposed = sum((item.right if item.acts and sure >= least else not item.servable) for item, sure in zip(observations, confidence, strict=True))
     exact = sum((item.right if go else not item.servable) for item, go in zip(observations, goes, strict=True))
     record = {
-        "n": len(observations), "servable": sum(servable), "exact_if_always_sure": sum(item.right for item in observations) / len(observations), "exact": float(exact) / len(observations),
+        "n": len(observations), "servable": sum(servable), "exact_if_always_sure": sum(item.right for item in observations) / len(observations), "exact_proposed": proposed / len(observations), "exact": float(exact) / len(observations),
         "refusal_recall": float(refused) / max(1, servable.count(False)), "coverage": float(held / max(1, sum(servable))),
         "executed": calls, "wrong_executed": float(wrong / max(1, calls)), "ece": expected_error(confidence, right), "threshold": at,
     }  # fmt: skip

@@ -122,7 +122,7 @@ def count_plot(found: Mapping[int, Mapping[str, Any]], path: Path) -> None:
 
     figure = Figure(figsize=(6, 4))
     axes = figure.subplots()
-    for key in ("exact_if_always_sure", "exact", "refusal_recall"):
+    for key in ("exact_proposed", "exact", "refusal_recall"):
         axes.plot(list(found), [100 * item[key] for item in found.values()], marker="o", label=key.replace("_", " "))
     axes.set(xlabel="tools offered", ylabel="%", ylim=(0, 100))
     axes.legend()

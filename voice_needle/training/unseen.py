@@ -23,7 +23,7 @@ from voice_needle.training.observations import NOW, matched, observe, offered
 from voice_needle.training.readers import DEFAULT_DATA
 
 DOMAINS = "held_out_domains"
-COLUMNS = ("exact_if_always_sure", "exact", "coverage", "wrong_executed", "refusal_recall", "ece")
+COLUMNS = ("exact_proposed", "exact_if_always_sure", "exact", "coverage", "wrong_executed", "refusal_recall", "ece")
 Progress = Callable[[str, int, int], None]
 
 
@@ -72,7 +72,7 @@ def routed(router: Router, examples: Sequence[Example]) -> dict[str, Any]:
         if goes:
             calls, wrong = calls + len(proposed), wrong + len(proposed) - good
     return {
-        "n": n, "servable": servable, "exact_if_always_sure": right / max(1, n), "exact": exact / max(1, n), "coverage": held / max(1, servable),
+        "n": n, "servable": servable, "exact_if_always_sure": right / max(1, n), "exact_proposed": right / max(1, n), "exact": exact / max(1, n), "coverage": held / max(1, servable),
         "executed": calls, "wrong_executed": wrong / calls if calls else None, "refusal_recall": refused / max(1, n - servable), "ece": None,
     }  # fmt: skip
 
@@ -81,7 +81,8 @@ def _intervals(found: Mapping[str, Any]) -> dict[str, list[float] | None]:
     """95 % intervals (Wilson) of the shares; a share's whole is the examples, those that can be served, those that cannot, or the calls."""
     servable = found["servable"]
     wholes = {
-        "exact_if_always_sure": found["n"], "exact": found["n"], "coverage": servable, "refusal_recall": found["n"] - servable,
+        "exact_if_always_sure": found["n"], "exact_proposed": found["n"], "exact": found["n"], "coverage": servable,
+        "refusal_recall": found["n"] - servable,
         "wrong_executed": found["executed"],
     }  # fmt: skip
     return {
@@ -94,7 +95,7 @@ def tables(report: Mapping[str, Any]) -> tuple[Table, Table]:
     """For a screen: all metrics of the routers side by side, and how often they are exactly right with few and many tools on offer."""
     routers = [name for name in report if name != "size"]
     whole = Table(title="domains that no training saw, per cent (95 % intervals)")
-    counts = Table(title="exact if always sure, by number of tools on offer")
+    counts = Table(title="exact, of what is proposed, by number of tools on offer")
     for shown, first, headings in ((whole, "", routers), (counts, "router", [f"{count} tools" for count in COUNTS])):
         shown.add_column(first)
         for heading in headings:

@@ -259,6 +259,8 @@ class StitchRouter:
                 whole = fill(self.network, encoded, text, pieces, [wanted[n] for n in fewer], fewer_vectors, fewer_named, context, given)
                 if lists(whole[single - 1], fewer_named[single - 1]) > 1:
                     wanted, drafts = [wanted[n] for n in fewer], whole
+        if repeated := _repeated(drafts):  # asking for one thing twice in a breath is asking for it once
+            wanted, drafts = [wanted[n] for n in range(len(wanted)) if n not in repeated], [draft for n, draft in enumerate(drafts) if n not in repeated]
         called = [held.tools[index[place.tool]] for place in wanted]
         starts = [int(pieces.spans[place.start, 0]) for place in wanted]
         return _Look(wanted, drafts, called, starts, selected, support, act)
@@ -301,3 +303,11 @@ class StitchRouter:
         evidence = {**dict.fromkeys(last[0].arguments, "context"), **{name: draft.call.evidence[name] for name in given}}
         call = Call(tool.name, {**last[0].arguments, **given}, evidence)
         return Decision((call,), Outcome.ACT, sure, act=DialogueAct.CORRECT, reason="correction")
+
+
+def _repeated(drafts: Sequence[Draft]) -> set[int]:
+    """The calls that equal one before them."""
+    return {
+        number for number, draft in enumerate(drafts)
+        if any(draft.call.tool == other.call.tool and draft.call.arguments == other.call.arguments for other in drafts[:number])
+    }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voice_needle.errors import ModelCorrupt
-from voice_needle.events import RouteContext
+from voice_needle.events import Call, RouteContext
 from voice_needle.route.stitch.cache import ToolVectors
 from voice_needle.route.stitch.confidence import FEATURES, Calibration, Curve, Prior, Trees
-from voice_needle.route.stitch.decode import _Reader, likely_spans, places, words_of
+from voice_needle.route.stitch.decode import Draft, _Reader, likely_spans, places, words_of
 from voice_needle.route.stitch.encoder.hints import mark, padded
 from voice_needle.route.stitch.encoder.hints import places as form_places
 from voice_needle.route.stitch.encoder.network import Selected
@@ -24,6 +25,7 @@ from voice_needle.route.stitch.encoder.overlap import Overlap, ToolWords
 from voice_needle.route.stitch.encoder.round4 import LEVELS, pack
 from voice_needle.route.stitch.encoder.slots import PARAMETER, SIZE, VALUE, WORD, slots_of
 from voice_needle.route.stitch.encoder.tokens import WordPieces
+from voice_needle.route.stitch.engine import _repeated
 from voice_needle.route.stitch.schema_text import KINDS, tool_text, words
 from voice_needle.tools import Tool
 
@@ -297,3 +299,10 @@ def test_a_prior_shifts_logits_by_what_else_speaks_for_a_tool() -> None:
     prior = Prior(0.5, (2.0, 0.0, 1.0), -1.0)
     support = np.array([[0.5, 0.9, 0.0], [0.0, 0.0, 1.0]], np.float32)
     assert prior(np.array([4.0, -2.0], np.float32), support).tolist() == pytest.approx([2.0, -1.0])
+
+
+def test_the_same_call_twice_in_a_breath_is_made_once() -> None:
+    warm, warmer = Call("heat", {"degrees": 180}, {"degrees": "one eighty"}), Call("heat", {"degrees": 200}, {"degrees": "two hundred"})
+    drafts = [Draft(call, None) for call in (warm, warmer, replace(warm, evidence={"degrees": "180"}))]
+    assert _repeated(drafts) == {2}
+    assert _repeated(drafts[:2]) == set()
