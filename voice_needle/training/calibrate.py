@@ -25,7 +25,7 @@ from voice_needle.training.examples import Example
 from voice_needle.training.observations import Numbers, Observation, observe, observe_file, offered
 
 TARGETS: Mapping[Risk, float] = {Risk.LOW: 0.035, Risk.MEDIUM: 0.025, Risk.HIGH: 0.01}
-CONFIRM: Mapping[Risk, float] = {Risk.LOW: 0.25, Risk.MEDIUM: 0.40, Risk.HIGH: 0.60}
+CONFIRM: Mapping[Risk, float] = {Risk.LOW: 0.30, Risk.MEDIUM: 0.40, Risk.HIGH: 0.60}
 FLOORS = (0.0, -0.5, -1.0, -1.5)  # tried for `given`
 
 
