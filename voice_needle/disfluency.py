@@ -17,6 +17,8 @@ from voice_needle.number_words import NUMBER_WORDS
 FALSE_START = "false start"
 MENDED = "mended"  # in a decision's reason: made for what somebody who stumbles means
 """In the reason for a decision that leaves out a beginning which nothing said to leave out."""
+BROKEN_OFF = f"broken off, {FALSE_START}"
+"""The same, of a beginning that ends before the noun it needs."""
 
 Route = Callable[[str, tuple[Call, ...]], Decision]
 """The router's decision for a text, given the calls before it."""
@@ -39,6 +41,10 @@ _EDITS = (
 _LONGEST_REPEAT, _LONGEST_REPARANDUM, _LONGEST_FALSE_START = 4, 5, 4
 _LIKELIER_WRONG, _CERTAIN = 0.5, 0.95  # confidence
 _NUMBERS = NUMBER_WORDS | {"oh", "double"}
+_DETERMINERS = frozenset(["the", "a", "an", "my", "our"])
+_VERBS = frozenset(  # a request may begin with them, and no noun phrase does
+    ["turn", "switch", "set", "put", "start", "stop", "open", "close", "shut", "lock", "unlock", "raise", "lower", "dim", "bring", "get", "give", "make", "add", "pick", "take", "find"]
+)
 _TURNS_MEANING = frozenset(
     [
         "not",
@@ -146,13 +152,17 @@ def _restarted(words: list[str], route: Route) -> Iterator[Decision]:
             continue
         decision = route(" ".join(rest), ())
         if _requests(decision):
-            yield replace(decision, reason=f"{decision.reason}, {FALSE_START}")
+            bare = rest[1:] if rest[0] in _DETERMINERS else rest
+            missing = bare[0] in _VERBS and words[len(words) - len(bare) - 1] in _DETERMINERS  # "the" and no noun
+            broken = BROKEN_OFF if missing else FALSE_START
+            yield replace(decision, reason=f"{decision.reason}, {broken}")
 
 
 def surer(found: Decision, before: Decision) -> bool:
     """Whether mended words say certainly what the words as they are only suggest: nothing to confirm, and the same tools, or
-    others where what the words suggest is likelier wrong than right."""
+    others where what the words suggest is likelier wrong than right, or a noun is missing ("count the, pick five boxes")."""
     if found.outcome is not Outcome.ACT or found.confidence <= before.confidence:
         return False
     same = [call.tool for call in found.calls] == [call.tool for call in before.calls]
-    return same or before.confidence < _LIKELIER_WRONG <= _CERTAIN <= found.confidence
+    doubtful = before.confidence < _LIKELIER_WRONG or found.reason.endswith(BROKEN_OFF)
+    return same or (doubtful and found.confidence >= _CERTAIN)

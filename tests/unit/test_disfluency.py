@@ -86,3 +86,15 @@ def test_a_reading_that_is_sure_is_preferred_to_an_earlier_one_that_must_be_conf
 def test_other_tools_are_believed_only_where_the_words_as_they_are_suggest_what_is_likelier_wrong(before: float, sure: float, better: bool):
     found = Decision((Call("pick"),), Outcome.ACT, sure)
     assert surer(found, Decision((Call("count"),), Outcome.CONFIRM, before)) is better
+
+
+@pytest.mark.parametrize(("said", "believed"), [("count the pick five", True), ("count some pick five", False), ("is the light on", False)])
+def test_a_beginning_without_its_noun_is_no_reading_to_ask_about(said: str, believed: bool):
+    def route(text: str, before: tuple[Call, ...]) -> Decision:
+        whole = text.removeprefix("the ") in ("pick five", "light on")
+        calls = (Call("pick" if "pick" in text else "light"),) if whole else ()
+        return Decision(calls, Outcome.ACT if whole else Outcome.DECLINE, 0.99, complete=whole)
+
+    found = mended(said, route)
+    assert found is not None and found.calls
+    assert surer(found, Decision((Call("other"),), Outcome.CONFIRM, 0.7)) is believed
