@@ -12,6 +12,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from voice_needle.training.draft import Style, finish
 from voice_needle.training.examples import Example, Schema, from_json, to_json
 from voice_needle.training.hard_cases import Case, Writer
 from voice_needle.training.readers import DEFAULT_DATA, SETS, Reader, development_texts, normalised
-from voice_needle.training.templates import ToolSpec, Variant, read_corpus, read_frames, render, shared_lists
+from voice_needle.training.templates import Domain, ToolSpec, Variant, read_corpus, read_frames, render, shared_lists
 
 DEFAULT: Mapping[str, float] = {
     "own": 56, "home": 7, "dialogue": 3, "sgd": 10, "sgd_slots": 5, "liu": 10, "car": 1, "skills": 2.5, "background": 3,
@@ -33,6 +34,19 @@ DEFAULT: Mapping[str, float] = {
 SHARD = 20_000
 GENERAL = 0.16  # share of own examples that are functions as programmers write them, in written style
 VARIANTS = 12  # renderings of each tool in one mixture: enough to rename, few enough to cache
+
+
+@cache
+def corpus() -> tuple[Domain, ...]:
+    """The template corpus, read once a process: four hundred files take seconds."""
+    return tuple(read_corpus())
+
+
+@cache
+def renderings(tool: ToolSpec) -> tuple[Variant, ...]:
+    """A tool in VARIANTS ways, the same for every seed, so that caches stay warm."""
+    rng = random.Random(tool.key)
+    return tuple(render(tool, rng, plain=number == 0) for number in range(VARIANTS))
 
 
 class Mixture:
@@ -52,8 +66,8 @@ class Mixture:
             for name in SETS
             if name in sources
         }
-        self.domains = read_corpus()
-        self.variants = {tool: self._renderings(tool) for domain in self.domains for tool in domain.tools}
+        self.domains = list(corpus())
+        self.variants = {tool: list(renderings(tool)) for domain in self.domains for tool in domain.tools}
         offered = {tool: found for tool, found in self.variants.items() if held_out or not tool.held_out}
         written_for = {tool: found for tool, found in offered.items() if tool.held_out == held_out}
         self.offered = offered
@@ -72,10 +86,6 @@ class Mixture:
         self.dialogue = DialogueWriter(self.rng, self.frames, self.writer)
         self.catalogue = Catalogue([*self._corpus_entries(), *self._public_entries(reader)])
         self.mishearing = Mishearing(self._vocabulary())
-
-    def _renderings(self, tool: ToolSpec) -> list[Variant]:
-        rng = random.Random(tool.key)  # the same for every seed, so that caches stay warm
-        return [render(tool, rng, plain=number == 0) for number in range(VARIANTS)]
 
     def _corpus_entries(self) -> Iterator[Entry]:
         for domain in (*self.domains, *self.home.domains):

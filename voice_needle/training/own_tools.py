@@ -20,8 +20,8 @@ from voice_needle.training.dialogue import DialogueWriter
 from voice_needle.training.examples import Example
 from voice_needle.training.expand import TemplateError, parse, slots, unfolded
 from voice_needle.training.hard_cases import Writer
-from voice_needle.training.mixture import Mixture
-from voice_needle.training.templates import Domain, Parameter, ToolSpec, Variant, read_corpus, read_frames, shared_lists
+from voice_needle.training.mixture import Mixture, corpus, renderings
+from voice_needle.training.templates import Domain, Parameter, ToolSpec, Variant, read_frames, shared_lists
 
 _FRAGMENT = re.compile(r"<(\w+)>")
 _KINDS = {"duration": "duration", "time": "time", "date": "date", "date-time": "datetime", "identifier": "identifier"}
@@ -130,8 +130,8 @@ class OwnTools(Mixture):
         self.excluded: frozenset[str] = frozenset()
         self.sets, self.more, self.frames = {}, {}, read_frames()
         lists = shared_lists()
-        corpus = read_corpus()
-        self.variants = {tool: self._renderings(tool)[:6] for domain in corpus for tool in domain.tools if tool.held_out == aside}
+        shipped = corpus()
+        self.variants = {tool: list(renderings(tool))[:6] for domain in shipped for tool in domain.tools if tool.held_out == aside}
         own: list[Domain] = []
         written = _as_specs(plugins, lists, aside)
         if aside and not any(written.values()):  # of one or two ways of asking none can be spared: measure on all
@@ -139,10 +139,10 @@ class OwnTools(Mixture):
         for plugin, specs in written.items():
             own.append(Domain(plugin, False, lists, tuple(specs), ()))
             self.variants.update({spec: [_variant(spec, tool)] for spec, tool in specs.items()})
-        self.domains = [*corpus, *own]
+        self.domains = [*shipped, *own]
         self.offered = dict(self.variants)
         known = {tool: found for tool, found in self.variants.items() if not any(tool in domain.tools for domain in own)}
-        self.writer = Writer(self.rng, [d for d in corpus if any(tool in known for tool in d.tools)], known, self.frames, {})
+        self.writer = Writer(self.rng, [d for d in shipped if any(tool in known for tool in d.tools)], known, self.frames, {})
         self.general = self.writer
         mine = {tool: self.variants[tool] for domain in own for tool in domain.tools}
         if not mine:
