@@ -265,7 +265,7 @@ def _with_unit(
 
 
 def _is_share(schema: Mapping[str, Any], integer: bool) -> bool:
-    """Whether the parameter takes 0.05 for five percent: its bounds say so, or it says nothing of percent, degrees or the like."""
+    """Whether the parameter takes 0.05 for five percent: its bounds say so, or neither its unit nor its description counts in percent."""
     maximum = schema.get("maximum")
     if isinstance(maximum, (int, float)):
         return maximum <= 1

@@ -3,7 +3,8 @@
 Only where the schema itself says so: a parameter that is named after a date, a time or a duration takes the whole time phrase around the span
 (a duration without any number or unit is none); one whose description wants the words copied word for word takes what hangs on them
 by "by", "with", "of" or "is", up to the next comma or preposition. Of any other the writing says where a name begins and ends, where it has
-capitals (Whisper's has, the embedded recogniser's has not): "Leo" to "Leo Park", or quotation marks. "Leo's" before a noun is Leo.
+capitals (Whisper's has, the embedded recogniser's has not): "Leo" to "Leo Park", or quotation marks; of a list, where it has brackets.
+"Leo's" before a noun is Leo.
 Everything else stays as it was found.
 """
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from voice_needle.route.numbers import read_number, words_in
-from voice_needle.route.schemas import is_open
+from voice_needle.route.schemas import LIST_TYPES, is_open, type_of
 
 _WORD = re.compile(r"[^\s,;]+")
 _DATE = frozenset(
@@ -35,6 +36,7 @@ _ENDS = frozenset(words_in("for as to at in on from and then please when while a
 _VERBATIM = re.compile(r"\bword for word\b|\bverbatim\b")
 _CLOSING = ".?!\"')"
 _QUOTED = re.compile(r"(?<![\w'])(?:'(?=\S)(.+?)(?<=\S)'|\"(?=\S)(.+?)(?<=\S)\"|`(?=\S)(.+?)(?<=\S)`|“(.+?)”|‘(.+?)’)(?!\w)")
+_BRACKETED = re.compile(r"[\[(]([^\[\]()]*,[^\[\]()]*)[\])]")
 _OWNER = re.compile(r"['’]s$")
 _NO_NOUN = frozenset(words_in("in on at to for with and or from of by is are please tomorrow today tonight now"))
 _MYSELF = frozenset({"I", "I'm", "I'd", "I'll", "I've"})
@@ -43,19 +45,24 @@ _NOT_A_TIME = frozenset(words_in("zone timezone format unit units type name titl
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a parameter asks for. kinds: of "date", "time", "duration"; verbatim: words as they were said; named: it may be a name."""
+    """What a parameter asks for. kinds: of "date", "time", "duration"; verbatim: words as they were said; named: it may be a name;
+    listed: several values.
+    """
 
     kinds: frozenset[str] = frozenset()
     verbatim: bool = False
     named: bool = False
+    listed: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.kinds) or self.verbatim or self.named
+        return bool(self.kinds) or self.verbatim or self.named or self.listed
 
 
 def wanted(name: str, properties: Mapping[str, Mapping[str, Any]]) -> Wanted:
     """What the parameter `name` of a tool asks for. A time whose date is another parameter's business takes no date."""
     schema = properties.get(name)
+    if isinstance(schema, Mapping) and type_of(schema) in LIST_TYPES:
+        return Wanted(listed=True)
     if not isinstance(schema, Mapping) or not is_open(schema):
         return Wanted()
     told = str(schema.get("description") or "").lower()
@@ -81,6 +88,8 @@ def _kinds(name: str) -> frozenset[str]:
 
 def whole(text: str, start: int, end: int, limit: int, want: Wanted) -> tuple[int, int] | None:
     """The wider (start, end) of the span text[start:end], not beyond `limit`; None where it cannot be what is wanted."""
+    if want.listed:
+        return _brackets(text, start, end) or (start, end)
     if (want.named or want.verbatim) and (quoted := _quotation(text, start, end)) is not None:
         return quoted
     if want.named:
@@ -150,6 +159,11 @@ def _quotation(text: str, start: int, end: int) -> tuple[int, int] | None:
         if match.start() <= start < inside[1] and inside[0] < end <= match.end():
             return inside
     return None
+
+
+def _brackets(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The inside of the brackets that the span reaches into: whoever writes "[3, 5, 7]" means one list."""
+    return next((match.span(1) for match in _BRACKETED.finditer(text) if match.start() < end and start < match.end()), None)
 
 
 def _owns(text: str, start: int, end: int) -> bool:

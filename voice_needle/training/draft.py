@@ -59,13 +59,22 @@ class Draft:
     def text(self) -> str:
         return " ".join(token.before + token.word + token.after for token in self.tokens)
 
-    def shifted(self, values: int, calls: int) -> list[Token]:
-        """Its tokens with numbers moved up, for joining it behind another draft."""
-        return [
+    def shifted(self, values: int, calls: int) -> Draft:
+        """The same with numbers moved up, for joining it behind another draft that has so many values and calls."""
+        tokens = [
             replace(token, value=token.value + values if token.value >= 0 else -1,
                     call=token.call + calls if token.call >= 0 else -1)
             for token in self.tokens
         ]  # fmt: skip
+        moved = [
+            Call(call.variant, {name: (value, group + values if group >= 0 else -1) for name, (value, group) in call.arguments.items()})
+            for call in self.calls
+        ]  # fmt: skip
+        return Draft(tokens, moved, self.values)
+
+    def where(self, group: int) -> list[int]:
+        """The tokens of a value."""
+        return [index for index, token in enumerate(self.tokens) if token.value == group and group >= 0]
 
 
 def plain(words: str) -> list[Token]:
@@ -230,8 +239,7 @@ def finish(draft: Draft) -> tuple[str, tuple[Answer, ...]]:
         clause = _extent(places, [index for index, token in enumerate(draft.tokens) if token.call == number])
         arguments = {}
         for name, (value, group) in call.arguments.items():
-            indices = [index for index, token in enumerate(draft.tokens) if token.value == group and group >= 0]
-            span, shown = _extent(places, indices), call.variant.parameters[name]
+            span, shown = _extent(places, draft.where(group)), call.variant.parameters[name]
             if span is not None and _free_text(call.variant.schema["parameters"]["properties"][shown], value):
                 value = text[span.start : span.end]
             arguments[shown] = Value(value, span)

@@ -121,12 +121,9 @@ class Writer:
                 whole.tokens += plain(piece)
                 continue
             part = parts[names[piece[1:-1]]]
-            whole.tokens += part.shifted(whole.values, len(whole.calls))
-            whole.calls += [
-                Call(call.variant, {name: (value, group + whole.values if group >= 0 else -1)
-                                    for name, (value, group) in call.arguments.items()})
-                for call in part.calls
-            ]  # fmt: skip
+            moved = part.shifted(whole.values, len(whole.calls))
+            whole.tokens += moved.tokens
+            whole.calls += moved.calls
             whole.values += part.values
         return whole
 
@@ -224,7 +221,7 @@ class Writer:
         tool = call.variant.tool
         names = [name for name in call.arguments if _is_object(tool, name)
                  and draft.tokens[-1].value == call.arguments[name][1]]  # fmt: skip
-        if not names or any(parameter.type == "list" for parameter in tool.parameters.values()):
+        if not names or tool.takes_list:
             return None
         parameter = tool.parameters[names[0]]
         filler = self._filler(call.variant, style)
@@ -256,7 +253,7 @@ class Writer:
     def ellipsis(self, style: Style) -> Case | None:
         """The same tool again, of which only the part with the values is said."""
         variant = self._pick()
-        if any(parameter.type == "list" for parameter in variant.tool.parameters.values()):
+        if variant.tool.takes_list:
             return None
         filler, template = self._filler(variant, style), self.rng.choice(variant.tool.say)
         drafts = [filler.request(template, variant) for _ in range(self.rng.choices([2, 3], [4, 1])[0])]
@@ -281,7 +278,7 @@ class Writer:
         wrong = self._filler(call.variant, style).value(call.variant, parameter, value)
         if wrong is None or wrong[1].words in draft.text:
             return None
-        at = [index for index, token in enumerate(draft.tokens) if token.value == group]
+        at = draft.where(group)
         right = draft.tokens[at[0] : at[-1] + 1]
         tokens: list[Token] = []
         for piece in re.split(r"(\{\w+\})", self.rng.choice(self.frames["correction_value"])):
@@ -417,7 +414,7 @@ def _same(first: Draft, second: Draft) -> bool:
 
 
 def _has_article(draft: Draft, group: int) -> bool:
-    at = next(index for index, token in enumerate(draft.tokens) if token.value == group)
+    at = draft.where(group)[0]
     return at > 0 and draft.tokens[at - 1].word == "the"
 
 

@@ -25,10 +25,10 @@ Objects = Callable[[ToolSpec, str], bool]  # may one verb have several values of
 def several_objects(rng: random.Random, draft: Draft, filler: Filler, objects: Objects) -> Draft | None:
     """ "Water the roses, the tulips and the ferns at six": two to four calls that differ in one value. None where that cannot be said."""
     call = draft.calls[0]
-    if _lists(call):
+    if call.variant.tool.takes_list:
         return None
     names = [
-        name for name in call.arguments if objects(call.variant.tool, name) and _tokens(draft, call.arguments[name][1])
+        name for name in call.arguments if objects(call.variant.tool, name) and draft.where(call.arguments[name][1])
     ]
     if not names:
         return None
@@ -43,8 +43,8 @@ def respectively(rng: random.Random, draft: Draft, filler: Filler, objects: Obje
     call = draft.calls[0]
     kinds = {name: call.variant.tool.parameters[name].type for name in call.arguments}
     names = [name for name, kind in kinds.items()
-             if (kind in _MEASURES or objects(call.variant.tool, name)) and _tokens(draft, call.arguments[name][1])]  # fmt: skip
-    if len(names) < 2 or _lists(call):
+             if (kind in _MEASURES or objects(call.variant.tool, name)) and draft.where(call.arguments[name][1])]  # fmt: skip
+    if len(names) < 2 or call.variant.tool.takes_list:
         return None
     first, second = rng.sample(names, 2)
     count = rng.choice([1, 1, 2])
@@ -62,11 +62,9 @@ def ellipsis(rng: random.Random, first: Draft, others: Sequence[Draft]) -> Draft
         cut = _cut(other)
         if cut is None or other.text == first.text:
             return None
-        shifted = other.shifted(whole.values, len(whole.calls))
+        moved = other.shifted(whole.values, len(whole.calls))
         joiner = plain(rng.choice(_ELLIPSIS))
-        calls = [Call(call.variant, {name: (value, group + whole.values if group >= 0 else -1)
-                                     for name, (value, group) in call.arguments.items()}) for call in other.calls]  # fmt: skip
-        whole = Draft([*whole.tokens, *joiner, *shifted[cut:]], [*whole.calls, *calls], whole.values + other.values)
+        whole = Draft([*whole.tokens, *joiner, *moved.tokens[cut:]], [*whole.calls, *moved.calls], whole.values + other.values)
     return whole
 
 
@@ -75,14 +73,6 @@ def _cut(draft: Draft) -> int | None:
     values = [index for index, token in enumerate(draft.tokens) if token.value >= 0]
     before = [index for index in range(1, values[0]) if draft.tokens[index].word in _AGAIN] if values else []
     return before[-1] if before else None
-
-
-def _lists(call: Call) -> bool:
-    return any(parameter.type == "list" for parameter in call.variant.tool.parameters.values())
-
-
-def _tokens(draft: Draft, group: int) -> list[int]:
-    return [index for index, token in enumerate(draft.tokens) if token.value == group and group >= 0]
 
 
 def _others(rng: random.Random, filler: Filler, call: Call, name: str, count: int) -> list[tuple[Any, Spoken]]:
@@ -99,10 +89,8 @@ def _others(rng: random.Random, filler: Filler, call: Call, name: str, count: in
             and len(drawn[1].words.split()) <= WORDS
         ):
             value, spoken = drawn
-            found.append(
-                (value, replace(spoken, after=""))
-            )  # the unit follows the last of them: it stands in the draft already
-            taken.append(drawn[0])
+            found.append((value, replace(spoken, after="")))  # its unit stands in the draft already, behind the last of them
+            taken.append(value)
         if len(found) == count:
             break
     return found
@@ -120,7 +108,7 @@ def _with_more(
     calls = [Call(first.variant, dict(first.arguments)) for _ in range(count)]
     comma = rng.random() < 0.6
     for place, (name, found) in enumerate(more.items()):
-        at = _tokens(draft, first.arguments[name][1])
+        at = draft.where(first.arguments[name][1])
         if not at or at[-1] - at[0] + 1 != len(at):
             return None
         last = draft.tokens[at[-1]]

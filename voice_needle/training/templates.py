@@ -93,6 +93,11 @@ class ToolSpec:
         found = (frozenset(certain_words(template) - _STOP) for template in self.say)
         return tuple(words for words in found if words)
 
+    @property
+    def takes_list(self) -> bool:
+        """Whether one call may hold several values of a parameter."""
+        return any(parameter.type == "list" for parameter in self.parameters.values())
+
     def may_serve(self, words: frozenset[str]) -> bool:
         """Whether a text of these words looks like a request for this tool."""
         return any(cue <= words for cue in self.cues)

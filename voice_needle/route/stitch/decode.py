@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from voice_needle.events import Call, Question, RouteContext
 from voice_needle.route.fill import ask_for, complete_call
 from voice_needle.route.numbers import tokenize
-from voice_needle.route.schemas import LIST_TYPES, NUMBER_TYPES, type_of
+from voice_needle.route.schemas import NUMBER_TYPES, type_of
 from voice_needle.route.stitch.cache import ToolVectors
 from voice_needle.route.stitch.encoder.hints import mark, padded
 from voice_needle.route.stitch.encoder.network import WIDTH, Encoded, Floats, Network, Selected
@@ -40,7 +40,6 @@ BEAM = 24
 LOOSE, STRICT = 0.6, 0.9  # a value that no word names: how sure the network must be without, with spoken forms declared
 POINTED = -1.0  # log-probability of a span from which the network means these very words
 _BOOLEAN = KINDS.index("boolean")
-_BRACKETS = re.compile(r"[\[(]([^\[\]()]*,[^\[\]()]*)[\])]")
 _UNIT_WORD = re.compile(r" ?(%)| (\w{4,})\b")
 _WORD = re.compile(r"\w+(?:[.:,'’/-]\w+)*")
 
@@ -254,8 +253,6 @@ class _Reader:
         ]
         if counted:
             spans = [(first, last, score, self._with_unit(first, last, found, schema)) for first, last, score, found in spans]
-        elif type_of(schema) in LIST_TYPES:
-            spans = [self._bracketed(*item, schema) for item in spans]
         elif want := wanted_phrase(parameter.name, self._tool.properties):
             spans = [self._widened(*item, want, schema) for item in spans]
         if values is not None and parameter.values:
@@ -287,17 +284,6 @@ class _Reader:
         whole_value = parse_value(f"{said} {word}", schema, self._context)
         unit = declared_unit(schema)[1]
         return whole_value if isinstance(whole_value, Parsed) or unit is not None else found
-
-    def _bracketed(
-        self, first: int, last: int, score: float, read: Parsed | Problem, schema: Mapping[str, Any]
-    ) -> tuple[int, int, float, Parsed | Problem]:
-        """A span that reaches into brackets, as all that stands between them: whoever writes "[3, 5, 7]" means one list."""
-        start, end = bounds_of(self._text, self._pieces, first, last)
-        inside = next((match.span(1) for match in _BRACKETS.finditer(self._text) if match.start() < end and start < match.end()), None)
-        covered = self._pieces.cover(*inside) if inside is not None else None
-        if inside is None or covered is None:
-            return first, last, score, read
-        return *covered, score, parse_value(self._text[slice(*inside)], schema, self._context)
 
     def _widened(
         self, first: int, last: int, score: float, read: Parsed | Problem, want: Wanted, schema: Mapping[str, Any]
