@@ -24,8 +24,9 @@ from voice_needle.training.catalogue import Catalogue, Entry, corpus_words, draw
 from voice_needle.training.dialogue import DialogueWriter
 from voice_needle.training.draft import Style, finish
 from voice_needle.training.examples import Example, Schema, from_json, to_json
-from voice_needle.training.hard_cases import Case, Writer
+from voice_needle.training.hard_cases import Writer
 from voice_needle.training.readers import DEFAULT_DATA, SETS, Reader, development_texts, normalised
+from voice_needle.training.spoken_requests import Case
 from voice_needle.training.templates import Domain, ToolSpec, Variant, read_corpus, read_frames, render, shared_lists
 
 DEFAULT: Mapping[str, float] = {
