@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from voice_needle.events import Call, Decision, Outcome, Question, RouteContext, Transcript
+from voice_needle.route.amounts import Parsed
 from voice_needle.route.names import longest_form
 from voice_needle.route.numbers import read_number, tokenize, words_in
 from voice_needle.route.schemas import is_open
-from voice_needle.route.values import Parsed, parse_value
+from voice_needle.route.values import parse_value
 from voice_needle.tools import Tool, Toolset, spoken_forms
 
 K1, B = 1.2, 0.75

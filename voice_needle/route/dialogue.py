@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from voice_needle.events import Call, Decision, DialogueAct, Outcome, Question, RouteContext
+from voice_needle.route.amounts import Parsed, Problem
 from voice_needle.route.fill import ask_for, complete_call
 from voice_needle.route.names import plain
 from voice_needle.route.numbers import tokenize
 from voice_needle.route.phrases import strip_polite, without_fillers
 from voice_needle.route.schemas import is_open
-from voice_needle.route.values import Parsed, Problem, parse_value
+from voice_needle.route.values import parse_value
 from voice_needle.tools import Tool
 
 CONFIDENCE = 0.99

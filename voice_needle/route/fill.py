@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from voice_needle.events import Call, Question, RouteContext
+from voice_needle.route.amounts import Parsed, Problem
 from voice_needle.route.names import spoken_index
 from voice_needle.route.schemas import LIST_TYPES, NUMBER_TYPES, type_of
-from voice_needle.route.values import Parsed, Problem, parse_value
+from voice_needle.route.values import parse_value
 from voice_needle.tools import Tool
 
 HERE = "$room"  # as a default: the room in which the device stands

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from voice_needle.events import RouteContext
+from voice_needle.route.amounts import Parsed, Problem
 from voice_needle.route.names import longest_form, spoken_index
 from voice_needle.route.numbers import is_number_word
 from voice_needle.route.schemas import is_open
-from voice_needle.route.values import Parsed, Problem, parse_value
+from voice_needle.route.values import parse_value
 from voice_needle.tools import Toolset
 
 _MAX_TYPED_WORDS = 12

@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from voice_needle.events import Call, Decision, DialogueAct, Outcome, Question, RouteContext, Transcript
+from voice_needle.route.amounts import Parsed, Problem
 from voice_needle.route.fill import ask_for, complete_call
 from voice_needle.route.numbers import is_number_word, tokenize, words_in
 from voice_needle.route.patterns import Capture, Fit, PatternGraph
 from voice_needle.route.phrases import Words, contrasts, repairs, requests, splits, without_fillers
 from voice_needle.route.schemas import is_open
 from voice_needle.route.slots import Memo, Several, SlotReader
-from voice_needle.route.values import Parsed, Problem
 from voice_needle.tools import Toolset
 
 CONFIDENCE = 0.99

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voice_needle.events import RouteContext
-from voice_needle.route.values import Parsed, Problem, parse_value
+from voice_needle.route.amounts import Parsed, Problem
+from voice_needle.route.values import parse_value
 
 NOW = datetime(2026, 11, 21, 10, 0)  # a Saturday
 CONTEXT = RouteContext(now=NOW)

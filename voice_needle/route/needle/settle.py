@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from voice_needle.events import Call, Decision, Outcome, Question, RouteContext
+from voice_needle.route.amounts import Parsed, Problem, check_bounds
 from voice_needle.route.fill import ask_for, complete_call
 from voice_needle.route.needle.grammar import CALLS, DIGITS, ITEMS, STRING
 from voice_needle.route.numbers import read_number, tokenize
 from voice_needle.route.phrases import without_fillers
 from voice_needle.route.schemas import is_open, resolved
-from voice_needle.route.values import Parsed, Problem, check_bounds, parse_value
+from voice_needle.route.values import parse_value
 from voice_needle.tools import Tool
 
 LONGEST_TEXT, _LONGEST_SPAN = 80, 9  # words

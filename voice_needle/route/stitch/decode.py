@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voice_needle.events import Call, Question, RouteContext
+from voice_needle.route.amounts import Parsed, Problem, declared_unit
 from voice_needle.route.fill import ask_for, complete_call
 from voice_needle.route.numbers import tokenize
 from voice_needle.route.schemas import NUMBER_TYPES, type_of
@@ -25,7 +26,7 @@ from voice_needle.route.stitch.encoder.network import WIDTH, Encoded, Floats, Ne
 from voice_needle.route.stitch.encoder.tokens import Pieces
 from voice_needle.route.stitch.schema_text import KINDS, ParameterText
 from voice_needle.route.units import read_unit
-from voice_needle.route.values import Parsed, Problem, declared_unit, parse_value
+from voice_needle.route.values import parse_value
 from voice_needle.route.whole_number import whole_number
 from voice_needle.route.whole_phrase import Wanted, whole
 from voice_needle.route.whole_phrase import wanted as wanted_phrase

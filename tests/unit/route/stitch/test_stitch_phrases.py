@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from voice_needle.events import RouteContext
+from voice_needle.route.amounts import Parsed, Problem
 from voice_needle.route.fill import complete_call
 from voice_needle.route.stitch.decode import _Reader
 from voice_needle.route.stitch.encoder.tokens import Pieces
 from voice_needle.route.stitch.schema_text import tool_text
-from voice_needle.route.values import Parsed, Problem
 from voice_needle.tools import Tool
 
 
