@@ -38,6 +38,7 @@ async def test_both_devices_of_a_hub_come_back_and_hear_each_other_again(pulse: 
         await until(lambda: set(lost) == {"in", "out"})
         await asyncio.to_thread(pulse.usb.plug, "usb")
         await until(lambda: set(back) == {"in", "out"}, 60)
+        await settled(lost, back)
         await listening
         again = asyncio.ensure_future(speaker.play(NOISE))
         await heard(frames)
@@ -55,6 +56,14 @@ async def endless(speaker: DeviceSink) -> None:
 async def ended(answer: asyncio.Future[None]) -> BaseException | None:
     await asyncio.wait([answer])
     return answer.exception()
+
+
+async def settled(lost: list[str], back: list[str]) -> None:
+    """Return when all that was lost is back and stays: PulseAudio may hold up the first to return while the other opens."""
+    seen: tuple[int, int] | None = None
+    while seen != (len(lost), len(back)) or len(lost) != len(back):
+        seen = (len(lost), len(back))
+        await asyncio.sleep(1.5)  # longer than lost_after_ms: what does not move is noticed by then
 
 
 async def heard(frames: AsyncIterator[Samples]) -> None:
