@@ -62,6 +62,8 @@ class Writer(Requests):
         if wrong is None or wrong[1].words in draft.text:
             return None
         at = draft.where(group)
+        if not at:  # a value that is meant, but not said
+            return None
         right = draft.tokens[at[0] : at[-1] + 1]
         tokens: list[Token] = []
         for piece in re.split(r"(\{\w+\})", self.rng.choice(self.frames["correction_value"])):

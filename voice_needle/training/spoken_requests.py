@@ -197,7 +197,7 @@ class Requests:
         call = draft.calls[0]
         tool = call.variant.tool
         names = [name for name in call.arguments if _is_object(tool, name)
-                 and draft.tokens[-1].value == call.arguments[name][1]]  # fmt: skip
+                 and draft.where(call.arguments[name][1])[-1:] == [len(draft.tokens) - 1]]  # fmt: skip
         if not names or tool.takes_list:
             return None
         parameter = tool.parameters[names[0]]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from voice_needle.training import mixture as module
+from voice_needle.training.draft import Style
 from voice_needle.training.examples import from_json, to_json
 from voice_needle.training.mixture import Mixture, load, store
 from voice_needle.training.readers import DEFAULT_DATA, Reader, TrainingDataMissing, development_texts, normalised
@@ -56,6 +57,13 @@ def test_held_out_tools_are_never_offered_in_training(mixture: Mixture) -> None:
 
 
 @present
+def test_what_is_corrected_was_said_whatever_else_the_sentence_means(mixture: Mixture) -> None:
+    for kind in ("correction", "two_objects"):  # Home Assistant's sentences mean values that no word says
+        for case in (mixture.home.case(kind, Style()) for _ in range(400)):
+            call = case.draft.calls[-1]
+            assert any(case.draft.where(group) for _, group in call.arguments.values())
+
+
 def test_the_same_seed_gives_the_same_stream() -> None:
     first, second = (
         [example.text for example in islice(Mixture(9, sources=SOURCES).stream(weights()), 200)] for _ in range(2)
