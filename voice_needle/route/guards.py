@@ -89,6 +89,14 @@ _ALOUD = re.compile(  # what people say while they think, before what they want:
     r"where was i|how (?:do|shall) i say (?:this|it)|i was (?:just )?(?:coughing|i mean)|let me (?:start (?:again|over)|think)|i nearly forgot)\b"
     r"(?: (?:oh|yes|okay|right|well|now|just|so|um|uh|hmm))* (?=[^ ]+ [^ ]+)"
 )
+_WANTS = re.compile(  # what has the form of a statement, and is how one asks: "we're out of towels", "that's enough water for the orchard"
+    r"^(?:(?:so|well|now) )?(?:(?:i|we) could (?:do with|use)|(?:i|we)(?: |(?='))(?:'m|'re|am|are|'ve run|have run) out of(?! (?:the|my|our|here|town|time|bed)\b)|(?:what|all) (?:i|we) (?:need|want) is|"
+    r"that(?: |(?='))(?:'s|is) (?:enough|plenty)(?: of)?) (?=[^ ])"
+)
+_NO_MORE = re.compile(  # "we don't need the oven any more, switch it off"; "do not disturb" is a name where nobody is to be disturbed
+    r"(?:^(?:i|we) )?\b(?:don't|do not|dont) need (?:[^ ]+ ){1,5}?(?:any ?more|any longer)\b|"
+    r"\bdo not disturb\b(?! (?:me|us|him|her|it|them|my|our|your|his|their|the|any\w*)\b)"
+)
 _THEN_ASKS = re.compile(
     r".\b(?:(?:can|could|would|will) you|please)\b|. (?:log|save|record|note|add|track|remember|write) (?:it|that|this)(?: down)?$"
 )  # "it's too bright in here can you dim the light"
@@ -236,6 +244,7 @@ def refusal(words: Sequence[str], tools: Sequence[Tool] = ()) -> str:
     """Why these words are no request, or "". tools: those that would be called; a question may call one that only tells."""
     courteous = _COURTESY.sub(" ", " ".join(words))
     text = " ".join(strip_polite(tuple(_ALOUD.sub("", " ".join(courteous.split())).split())))
+    text = _NO_MORE.sub(" ", _WANTS.sub("", text)).strip()
     spoken = _REMINDS.sub(" ", text)
     only_tells = bool(tools) and all(tells_only(tool) for tool in tools)
     if _NEGATION.search(spoken):
