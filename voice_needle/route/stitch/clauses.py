@@ -11,9 +11,12 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
+from voice_needle.route.numbers import read_number, tokenize
+
 JOINT = re.compile(
-    r"\b(?:and )?(?:then|next|also|finally|afterwards|after that|in addition|plus|at the same time|when that's done|as well as)\b"
-    r"|\band\b",
+    r"\b(?:oh )?(?:and )?(?:then|next|also|finally|afterwards|after that|in addition|plus|at the same time|when that's done|as well as|"
+    r"followed by|one more thing|while (?:you're|you are) at it)\b"
+    r"|\b(?:oh )?and\b",
     re.IGNORECASE,
 )
 _MARK = re.compile(r"[.;!?](?=\s)|,(?=\s)")
@@ -22,6 +25,7 @@ _CONTRASTS = (  # "don't close the blinds, just turn on the light", "turn on the
     re.compile(rf"^(?:please |no |okay |well |so |actually )*{_NOT}(?: \S+){{2,}}?,? (?:please )?(?:but |just |instead |i want you to )+(?P<meant>.+)$", re.I),
     re.compile(rf"^(?P<meant>(?:(?!{_NOT}).)+?)(?: please)?,? (?:and|but)(?: please)? {_NOT} .+$", re.I),
 )  # fmt: skip
+_GREAT = re.compile(r"\b(?:hundred|thousand|million)(?: and)?\s*$", re.I)
 CUTS = 3  # places at which an utterance may be parted; more are not tried
 _SHORT = 4  # characters; nothing shorter asks for anything
 
@@ -33,9 +37,9 @@ def cuts(text: str, starts: Sequence[int]) -> list[Span]:
 
     starts: characters at which the reading of the whole begins a call; they are tried first, then joints, then marks.
     """
-    joints = [(match.start(), match.end()) for match in JOINT.finditer(text)]
+    joints = [(match.start(), match.end()) for match in JOINT.finditer(text) if not _in_number(text, match.end())]
     marks = [(match.start(), match.end()) for match in _MARK.finditer(text)]
-    begun = [(at, at) for at in starts if at > 0]
+    begun = [(at, at) for at in starts if at > 0 and not _in_number(text, at)]
     found: list[Span] = []
     for group in (joints, begun, marks):
         for end, begin in group:
@@ -43,6 +47,11 @@ def cuts(text: str, starts: Sequence[int]) -> list[Span]:
             if len(found) < CUTS and not near and end >= _SHORT and len(text) - begin >= _SHORT:
                 found.append((end, begin))
     return sorted(found)
+
+
+def _in_number(text: str, at: int) -> bool:
+    """Whether a number goes on there: no request begins in "one hundred and thirty"."""
+    return bool(_GREAT.search(text[:at])) and read_number(tokenize(text[at:])[:1], 0) is not None
 
 
 def contrast(text: str) -> Span | None:

@@ -19,10 +19,11 @@ from voice_needle.events import Call, Question, RouteContext
 from voice_needle.route.amounts import Parsed, Problem, declared_unit
 from voice_needle.route.fill import ask_for, complete_call
 from voice_needle.route.numbers import tokenize
-from voice_needle.route.schemas import NUMBER_TYPES, type_of
+from voice_needle.route.schemas import NUMBER_TYPES, is_open, type_of
 from voice_needle.route.stitch.cache import ToolVectors
 from voice_needle.route.stitch.encoder.hints import mark, padded
 from voice_needle.route.stitch.encoder.network import WIDTH, Encoded, Floats, Network, Selected
+from voice_needle.route.stitch.encoder.overlap import stem
 from voice_needle.route.stitch.encoder.tokens import Pieces
 from voice_needle.route.stitch.schema_text import KINDS, ParameterText
 from voice_needle.route.units import read_unit
@@ -36,6 +37,7 @@ FLOOR = -3.0  # logit under which nothing is even proposed
 CALLS = 6  # more in one breath are not believed
 SPAN = 32  # word-pieces of one value
 CANDIDATES = 6  # spans tried for one parameter, where the likeliest says nothing of its type or is taken by another
+OWN = 7.0  # log-probability that free text loses where it only names the tool
 BEHIND = 5.0  # by how much log-probability another span may be behind the likeliest
 BEAM = 24
 LOOSE, STRICT = 0.6, 0.9  # a value that no word names: how sure the network must be without, with spoken forms declared
@@ -212,6 +214,9 @@ def _timely(schema: Mapping[str, Any]) -> bool:
     return unit is not None and unit.dimension == "time"
 
 
+_LITTLE = frozenset(map(stem, tokenize("the a an my our your some this that it on off up down in out to for with go going")))
+
+
 @dataclass(frozen=True)
 class _Option:
     """One way to give a parameter its value. span: the pieces it takes for itself, None where it takes none."""
@@ -306,15 +311,23 @@ class _Reader:
         self, name: str, present: float, spans: Sequence[tuple[int, int, float, Parsed | Problem]]
     ) -> list[_Option]:  # fmt: skip
         """The spans that say a value of the type; the likeliest as a problem, where it says one that cannot be, or none does."""
+        if is_open(schema := self._tool.properties[name]) and not schema.get("x-vocabulary"):
+            spans = sorted(((a, b, score - OWN * self._own(a, b), read) for a, b, score, read in spans), key=lambda item: -item[2])
         first, last, score, found = spans[0]
         if isinstance(found, Problem) and found.kind in ("out_of_range", "ambiguous"):
             return [_Option(score, (first, last), found)]
         options = [_Option(item[2], item[:2], item[3]) for item in spans if isinstance(item[3], Parsed)]
-        if not options:
+        optional = name not in self._tool.required
+        if not options and not (optional and self._own(first, last)):
             options = [_Option(score, (first, last), found)]
-        if name not in self._tool.required:
+        if optional:
             options.append(_Option(-BEHIND - present, None, None))
         return options
+
+    def _own(self, first: int, last: int) -> bool:
+        """Whether some words only name the tool: "the dishwasher" of a tool that starts the dishwasher is hardly one of its programs."""
+        found = {stem(word) for word in words_of(self._text, self._pieces, first, last).lower().split()} - _LITTLE
+        return bool(found) and found <= self._held.words.head
 
     def _chosen(
         self, parameter: ParameterText, spans: Sequence[tuple[int, int, float, Parsed | Problem]], logits: Floats,
@@ -338,6 +351,8 @@ class _Reader:
         unknown = parameter.kind != _BOOLEAN and spans[0][2] > POINTED and isinstance(spans[0][3], Problem)
         if not unknown and share >= (STRICT if named else LOOSE):
             return _Option(0.0, None, Parsed(value.value, self._text.strip()), float(shares[best]), unnamed=True)
+        if parameter.name not in self._tool.required and self._own(*spans[0][:2]):
+            return _Option(0.0, None, None)
         return _Option(spans[0][2], spans[0][:2], spans[0][3], float(shares[best]))
 
     def draft(self) -> Draft:

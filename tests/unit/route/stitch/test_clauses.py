@@ -77,3 +77,15 @@ def test_a_parting_is_believed_when_every_part_asks_and_it_is_likelier(text: str
 def test_what_is_asked_for_beside_what_is_not(text: str, meant: str | None) -> None:
     found = contrast(text)
     assert (None if found is None else text[found[0] : found[1]]) == meant
+
+
+def test_no_request_begins_inside_a_number() -> None:
+    text = "heat the oven to one hundred and thirty and boil the kettle"
+    assert [(text[:end], text[begin:]) for end, begin in cuts(text, [text.index("thirty")])] == [
+        ("heat the oven to one hundred and thirty ", " boil the kettle")
+    ]
+
+
+def test_words_that_only_join_belong_to_no_part() -> None:
+    text = "mow the lawn and while you are at it open the gate followed by the wake up call"
+    assert parts_of(text)[-1] == ["mow the lawn", "open the gate", "the wake up call"]

@@ -210,8 +210,8 @@ def test_a_span_inside_a_word_is_widened_to_the_word(pieces: WordPieces) -> None
     assert inner is not None and words_of(text, cut, *inner) == "22.5"
 
 
-def reader(pieces: WordPieces, text: str, schema: dict[str, object]) -> _Reader:
-    tool = Tool.from_schema({"name": "t", "parameters": schema})
+def reader(pieces: WordPieces, text: str, schema: dict[str, object], name: str = "t") -> _Reader:
+    tool = Tool.from_schema({"name": name, "parameters": schema})
     held = tool_text(tool.schema())
     zero = np.zeros(384, np.float32)
     vectors = ToolVectors(held, zero, zero, np.zeros((len(held.parameters), 384), np.float32), zero, (), ToolWords.of(held),
@@ -226,6 +226,24 @@ def test_two_parameters_never_take_their_values_from_the_same_words(pieces: Word
     found.read(0, 3.0, at_four, at_four, None, [])
     found.read(1, 3.0, at_seven, at_seven, None, [])
     assert dict(found.draft().call.arguments) == {"a": 4, "b": 7}
+
+
+@pytest.mark.parametrize("required", [False, True])
+@pytest.mark.parametrize("kind", [{"enum": ["eco", "quick"]}, {}])
+def test_words_that_only_name_the_tool_are_no_optional_value_and_no_reason_to_ask(
+    pieces: WordPieces, kind: dict[str, object], required: bool
+) -> None:
+    schema = {"type": "object", "required": ["a"] if required else [], "properties": {"a": {"type": "string", **kind}}}
+    found = reader(pieces, "start the dishwasher", schema, "start_dishwasher")
+    length = len(pieces.utterance("start the dishwasher"))
+    start, end = np.full(length, -9, np.float32), np.full(length, -9, np.float32)
+    start[3], end[length - 2] = 5, 5  # "dishwasher", of as many pieces as it may have
+    found.read(0, 1.0, start, end, np.zeros(2, np.float32) if kind else None, [False, False])
+    draft = found.draft()
+    if required:
+        assert draft.question is not None or draft.call.arguments
+    else:
+        assert draft.question is None and not draft.call.arguments
 
 
 def test_a_number_out_of_range_becomes_a_question_and_is_not_clamped(pieces: WordPieces) -> None:
