@@ -94,7 +94,7 @@ _WANTS = re.compile(  # what has the form of a statement, and is how one asks: "
     r"that(?: |(?='))(?:'s|is) (?:enough|plenty)(?: of)?) (?=[^ ])"
 )
 _NO_MORE = re.compile(  # "we don't need the oven any more, switch it off"; "do not disturb" is a name where nobody is to be disturbed
-    r"(?:^(?:i|we) )?\b(?:don't|do not|dont) need (?:[^ ]+ ){1,5}?(?:any ?more|any longer)\b|"
+    r"(?:^(?:i|we) )?\b(?:don't|do not|dont) need (?!to\b)(?:[^ ]+ ){1,5}?(?:any ?more|any longer)\b|"
     r"\bdo not disturb\b(?! (?:me|us|him|her|it|them|my|our|your|his|their|the|any\w*)\b)"
 )
 _THEN_ASKS = re.compile(
