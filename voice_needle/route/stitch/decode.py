@@ -226,6 +226,7 @@ class _Option:
     found: Parsed | Problem | None  # None: the parameter is left out
     choice: float | None = None  # log-probability, of a choice
     unnamed: bool = False
+    behind: float = 0.0  # log-probability that it loses against other options, which says nothing of how sure it is
 
 
 class _Reader:
@@ -311,12 +312,15 @@ class _Reader:
         self, name: str, present: float, spans: Sequence[tuple[int, int, float, Parsed | Problem]]
     ) -> list[_Option]:  # fmt: skip
         """The spans that say a value of the type; the likeliest as a problem, where it says one that cannot be, or none does."""
-        if is_open(schema := self._tool.properties[name]) and not schema.get("x-vocabulary"):
-            spans = sorted(((a, b, score - OWN * self._own(a, b), read) for a, b, score, read in spans), key=lambda item: -item[2])
+        schema = self._tool.properties[name]
+        free = is_open(schema) and not schema.get("x-vocabulary")
         first, last, score, found = spans[0]
         if isinstance(found, Problem) and found.kind in ("out_of_range", "ambiguous"):
             return [_Option(score, (first, last), found)]
-        options = [_Option(item[2], item[:2], item[3]) for item in spans if isinstance(item[3], Parsed)]
+        options = [
+            _Option(score, (first, last), found, behind=OWN if free and self._own(first, last) else 0.0)
+            for first, last, score, found in spans if isinstance(found, Parsed)
+        ]  # fmt: skip
         optional = name not in self._tool.required
         if not options and not (optional and self._own(first, last)):
             options = [_Option(score, (first, last), found)]
@@ -379,7 +383,7 @@ class _Reader:
             for total, held in beam:
                 free = [option for option in options if not any(_overlap(option.span, other.span) for other in held.values())]
                 # Where every option clashes, the parameter is left out: two values never come from the same words.
-                wider += [(total + option.score, {**held, name: option}) for option in free] or [(total - 2 * BEHIND, held)]
+                wider += [(total + option.score - option.behind, {**held, name: option}) for option in free] or [(total - 2 * BEHIND, held)]
             beam = sorted(wider, key=lambda item: -item[0])[:BEAM]
         return beam[0][1]
 
