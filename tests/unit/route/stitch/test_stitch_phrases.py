@@ -14,6 +14,7 @@ from voice_needle.events import RouteContext
 from voice_needle.route.amounts import Parsed, Problem
 from voice_needle.route.fill import complete_call
 from voice_needle.route.stitch.decode import _Reader
+from voice_needle.route.stitch.encoder.overlap import ToolWords
 from voice_needle.route.stitch.encoder.tokens import Pieces
 from voice_needle.route.stitch.schema_text import tool_text
 from voice_needle.tools import Tool
@@ -28,7 +29,8 @@ def pieces_of(text: str) -> Pieces:
 def read(text: str, said: str, schema: dict[str, Any], name: str = "value") -> Parsed | Problem | None:
     """What the parameter gets where the network is sure that `said` is its span."""
     tool = Tool.from_schema({"name": "t", "parameters": {"properties": {name: schema}, "required": [name]}})
-    held: Any = SimpleNamespace(text=tool_text(tool.schema()))
+    text_of_tool = tool_text(tool.schema())
+    held: Any = SimpleNamespace(text=text_of_tool, words=ToolWords.of(text_of_tool))
     pieces = pieces_of(text)
     first = next(at for at in range(1, len(pieces)) if pieces.spans[at, 0] == text.index(said))
     last = next(at for at in range(1, len(pieces)) if pieces.spans[at, 1] == text.index(said) + len(said))
