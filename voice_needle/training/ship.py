@@ -105,7 +105,7 @@ def ship(
     about["bytes"] = sum(path.stat().st_size for path in out.iterdir())
     results = {
         "about": about, "files": public["files"], "all": public["all"], "own": own, "thresholds": record["thresholds"],
-        "calibrated_on": ["the held-out domains " + " and ".join(FITTED_ON), "single held-out tools", "as many requests to known tools", "every fifth line of the public files"],
+        "calibrated_on": [f"the held-out domains {', '.join(FITTED_ON[:-1])} and {FITTED_ON[-1]}", "single held-out tools", "as many requests to known tools", "every fifth line of the public files"],
     }  # fmt: skip
     (plots / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     write(out / "MODEL_CARD.md", results, TRIED, LIMITS)
