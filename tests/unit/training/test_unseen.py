@@ -24,7 +24,7 @@ def test_who_never_acts_is_right_where_nothing_can_be_done():
     servable = sum(bool(example.answers) for example in examples)
     assert 0 < servable < len(examples)
     found = routed(get_router("always-decline"), examples)
-    assert found["exact"] == found["exact_if_always_sure"] == 1 - servable / len(examples)
+    assert found["exact"] == found["exact_if_always_sure"] == pytest.approx(1 - servable / len(examples))
     assert (found["refusal_recall"], found["coverage"], found["executed"], found["wrong_executed"]) == (1.0, 0.0, 0, None)
 
 
