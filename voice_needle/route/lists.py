@@ -28,9 +28,9 @@ _THINGS = frozenset(
     dog food|chicken breast|green tea|washing up liquid|butter chicken|garlic chicken|banana bread|garlic bread|garlic butter
     chocolate milk|rice milk|chocolate biscuits|chocolate cookies|egg noodles|rice noodles|egg pasta|tuna pasta|banana chips
     coffee beans|coffee cream|corn flour|rice flour|bread flour|honey mustard|chicken sausages|pork sausages|beef sausages
+    fish and chips|macaroni and cheese|mac and cheese|bangers and mash|gin and tonic
     """.strip().replace("\n", "|").replace("    ", "").split("|")
 )  # fmt: skip
-_PAIRS = frozenset(["fish and chips", "macaroni and cheese", "mac and cheese", "bangers and mash", "gin and tonic"])  # one thing each
 _LONGEST = max(len(thing.split()) for thing in _THINGS)
 
 
@@ -40,15 +40,15 @@ def split_list(text: str, item: Mapping[str, Any], *, numeric: bool = False) -> 
     if numeric:
         return [piece for part in _and_halves(text) for piece in _numbers(part)]
     known = _known(item)
-    return [piece for part in _paired(parts, text) for piece in ([part] if part.lower() in _PAIRS else _run(part, known))]
+    return [piece for part in _paired(parts, text, known) for piece in _run(part, known)]
 
 
-def _paired(parts: list[str], text: str) -> list[str]:
-    """The same with what is one thing in two words, as "fish and chips", put together again."""
+def _paired(parts: list[str], text: str, known: frozenset[str]) -> list[str]:
+    """The same with what is one known thing that holds an "and", as "fish and chips", put together again."""
     found: list[str] = []
     for part in parts:
         both = f"{found[-1]} and {part}" if found else ""
-        if both.lower() in _PAIRS and both in text:
+        if both.lower() in known and both in text:
             found[-1] = both
         else:
             found.append(part)

@@ -39,7 +39,7 @@ VARIANTS = 12  # renderings of each tool in one mixture: enough to rename, few e
 
 @cache
 def corpus() -> tuple[Domain, ...]:
-    """The template corpus, read once a process: four hundred files take seconds."""
+    """The template corpus, read once a process: seven hundred files take seconds."""
     return tuple(read_corpus())
 
 

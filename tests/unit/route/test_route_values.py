@@ -140,6 +140,7 @@ READ: list[tuple[str, Mapping[str, Any], Any]] = [
     # lists and open words
     ("milk eggs and bread", LIST, ["milk", "eggs", "bread"]), ("milk, eggs, and bread", LIST, ["milk", "eggs", "bread"]), ("orange juice and bread", LIST, ["orange juice", "bread"]),
     ("butter chicken and banana bread", LIST, ["butter chicken", "banana bread"]), ("fish and chips and milk", LIST, ["fish and chips", "milk"]),
+    ("gin and tonic", {"type": "array", "items": {"type": "string", "enum": ["gin", "tonic"]}}, ["gin", "tonic"]),
     ("blue paint and a brush", LIST, ["blue paint", "a brush"]), ("milk", LIST, ["milk"]), ("the kitchen and the hall", ROOMS, ["kitchen", "hall"]),
     ("living room kitchen and hall", ROOMS, ["living_room", "kitchen", "hall"]), ("kitchen and kitchen", ROOMS, ["kitchen"]), ("three five and seven", NUMBERS, [3, 5, 7]),
     ("a hundred and five and two hundred", NUMBERS, [105, 200]), ("call mum", OPEN, "call mum"), ("um call uh mum", OPEN, "call mum"), ("the beatles", OPEN, "the beatles"),

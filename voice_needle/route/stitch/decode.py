@@ -42,6 +42,7 @@ BEHIND = 5.0  # by how much log-probability another span may be behind the likel
 BEAM = 24
 LOOSE, STRICT = 0.6, 0.9  # a value that no word names: how sure the network must be without, with spoken forms declared
 POINTED = -1.0  # log-probability of a span from which the network means these very words
+_LITTLE = frozenset(map(stem, tokenize("the a an my our your some this that it on off up down in out to for with go going")))  # say nothing beside the tool's own words
 _BOOLEAN = KINDS.index("boolean")
 _UNIT_WORD = re.compile(r" ?(%)| (\w{4,})\b")
 _WORD = re.compile(r"\w+(?:[.:,'’/-]\w+)*")
@@ -212,9 +213,6 @@ def _inputs(
 def _timely(schema: Mapping[str, Any]) -> bool:
     unit = declared_unit(schema)[1]
     return unit is not None and unit.dimension == "time"
-
-
-_LITTLE = frozenset(map(stem, tokenize("the a an my our your some this that it on off up down in out to for with go going")))
 
 
 @dataclass(frozen=True)
