@@ -25,6 +25,8 @@ _COUNTED = frozenset(words_in("of them it items item pieces piece units unit pcs
 _HINT = re.compile(
     r"\b(?:in|of|number of) (seconds|minutes|hours|percent|celsius|fahrenheit|meters|kilometers|miles|kilograms|pounds)\b"
 )
+_PERCENT = re.compile(r"per ?cent|%")
+_RATE = re.compile(r"\b(?:rates?|returns?|yields?|growth|probabilit(?:y|ies)|chances?|fractions?|proportions?|shares?|confidence|interest)\b")
 _SECOND = Unit("second", "time", 1.0)
 
 
@@ -180,12 +182,12 @@ def _with_unit(
 
 
 def _is_share(schema: Mapping[str, Any], integer: bool) -> bool:
-    """Whether the parameter takes 0.05 for five percent: its bounds say so, or neither its unit nor its description counts in percent."""
+    """Whether the parameter takes 0.05 for five percent: its bounds say so, or it is described as a rate or a chance and not in percent."""
     maximum = schema.get("maximum")
     if isinstance(maximum, (int, float)):
         return maximum <= 1
     told = str(schema.get("description") or "").lower()
-    return not integer and not schema.get("x-unit") and "percent" not in told and "per cent" not in told and "%" not in told
+    return not integer and not schema.get("x-unit") and bool(_RATE.search(told)) and not _PERCENT.search(told)
 
 
 def _to_step(value: Number, unit: Unit, schema: Mapping[str, Any], integer: bool) -> Number:

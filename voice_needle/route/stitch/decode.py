@@ -43,6 +43,7 @@ BEAM = 24
 LOOSE, STRICT = 0.6, 0.9  # a value that no word names: how sure the network must be without, with spoken forms declared
 POINTED = -1.0  # log-probability of a span from which the network means these very words
 _LITTLE = frozenset(map(stem, tokenize("the a an my our your some this that it on off up down in out to for with go going")))  # say nothing beside the tool's own words
+_ROOT = 4  # letters that two forms of a word share at least
 _BOOLEAN = KINDS.index("boolean")
 _UNIT_WORD = re.compile(r" ?(%)| (\w{4,})\b")
 _WORD = re.compile(r"\w+(?:[.:,'’/-]\w+)*")
@@ -109,13 +110,18 @@ def log_share(logit: float) -> float:
     return -math.log1p(math.exp(-logit)) if logit > -30 else float(logit)
 
 
-def likely_spans(start: Floats, end: Floats, count: int = CANDIDATES) -> list[tuple[int, int, float]]:
-    """First and last piece and log-probability of the likeliest spans; the two marks at the ends are no part of any."""
+def likely_spans(start: Floats, end: Floats, taken: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int, float]]:
+    """First and last piece and log-probability of the likeliest spans; the two marks at the ends are no part of any.
+
+    taken: first and last piece of words that are spoken for: no span holds any of them.
+    """
     starts, ends = _log_softmax(start[1:-1]), _log_softmax(end[1:-1])
     grid = starts[:, None] + ends[None, :]
     allowed = np.triu(np.ones(grid.shape, bool)) & ~np.triu(np.ones(grid.shape, bool), SPAN)
+    for first, last in taken:
+        allowed[:last, first - 1 :] = False
     flat = np.where(allowed, grid, -np.inf).ravel()
-    order = np.argsort(-flat, kind="stable")[:count]
+    order = np.argsort(-flat, kind="stable")[:CANDIDATES]
     best = flat[order[0]]
     return [
         (int(at) // grid.shape[1] + 1, int(at) % grid.shape[1] + 1, float(flat[at])) for at in order if flat[at] > best - BEHIND
@@ -237,6 +243,7 @@ class _Reader:
         self._limit = limit  # character at which the next call's words begin
         self._text, self._pieces, self._tool, self._held, self._context = text, pieces, tool, held, context
         self._options: dict[str, list[_Option]] = {}
+        self._pointed: dict[str, tuple[Floats, Floats]] = {}  # logits of first and last piece
         self._margins: list[float] = []
 
     def read(
@@ -248,7 +255,17 @@ class _Reader:
         self._margins.append(abs(present - self._floor))
         if present <= self._floor or not isinstance(schema, Mapping):
             return
-        likely = likely_spans(start, end)
+        self._pointed[parameter.name] = (start, end)
+        spans = self._spans(parameter.name)
+        if values is not None and parameter.values:
+            self._options[parameter.name] = [self._chosen(parameter, present, spans, values[: len(parameter.values)], matched)]
+        else:
+            self._options[parameter.name] = self._spanned(parameter.name, present, spans)
+
+    def _spans(self, name: str, taken: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int, float, Parsed | Problem]]:
+        """The likeliest spans of a parameter, but for words that are taken, and what each says."""
+        schema = self._tool.properties[name]
+        likely = likely_spans(*self._pointed[name], taken)
         counted = type_of(schema) in NUMBER_TYPES and "enum" not in schema
         if counted or schema.get("format") == "duration":
             likely = self._whole_numbers(likely, duration=not counted or _timely(schema))
@@ -257,13 +274,9 @@ class _Reader:
             for first, last, score in likely
         ]
         if counted:
-            spans = [(first, last, score, self._with_unit(first, last, found, schema)) for first, last, score, found in spans]
-        elif want := wanted_phrase(parameter.name, self._tool.properties):
-            spans = [self._widened(*item, want, schema) for item in spans]
-        if values is not None and parameter.values:
-            self._options[parameter.name] = [self._chosen(parameter, spans, values[: len(parameter.values)], matched)]
-        else:
-            self._options[parameter.name] = self._spanned(parameter.name, present, spans)
+            return [(first, last, score, self._with_unit(first, last, found, schema)) for first, last, score, found in spans]
+        want = wanted_phrase(name, self._tool.properties)
+        return [self._widened(*item, want, schema) for item in spans] if want else spans
 
     def _whole_numbers(self, likely: Sequence[tuple[int, int, float]], *, duration: bool) -> list[tuple[int, int, float]]:
         """Spans that end inside a number, as the whole number; each once."""
@@ -313,13 +326,15 @@ class _Reader:
         schema = self._tool.properties[name]
         free = is_open(schema) and not schema.get("x-vocabulary")
         first, last, score, found = spans[0]
-        if isinstance(found, Problem) and found.kind in ("out_of_range", "ambiguous"):
-            return [_Option(score, (first, last), found)]
+        optional = name not in self._tool.required
+        cannot_be = isinstance(found, Problem) and found.kind in ("out_of_range", "ambiguous")
+        least = -math.inf if cannot_be or isinstance(found, Parsed) else score - BEHIND
         options = [
             _Option(score, (first, last), found, behind=OWN if free and self._own(first, last) else 0.0)
-            for first, last, score, found in spans if isinstance(found, Parsed)
+            for first, last, score, found in spans if isinstance(found, Parsed) and score > least
         ]  # fmt: skip
-        optional = name not in self._tool.required
+        if cannot_be:  # asked about, unless these words are another parameter's
+            return [_Option(score, (first, last), found), *(option for option in options if not _overlap(option.span, (first, last)))]
         if not options and not (optional and self._own(first, last)):
             options = [_Option(score, (first, last), found)]
         if optional:
@@ -328,17 +343,21 @@ class _Reader:
 
     def _own(self, first: int, last: int) -> bool:
         """Whether some words only name the tool: "the dishwasher" of a tool that starts the dishwasher is hardly one of its programs."""
-        found = {stem(word) for word in words_of(self._text, self._pieces, first, last).lower().split()} - _LITTLE
+        found = self._telling(first, last)
         return bool(found) and found <= self._held.words.head
 
+    def _telling(self, first: int, last: int) -> set[str]:
+        """Stems of the words that say something."""
+        return {stem(word) for word in words_of(self._text, self._pieces, first, last).lower().split()} - _LITTLE
+
     def _chosen(
-        self, parameter: ParameterText, spans: Sequence[tuple[int, int, float, Parsed | Problem]], logits: Floats,
+        self, parameter: ParameterText, present: float, spans: Sequence[tuple[int, int, float, Parsed | Problem]], logits: Floats,
         matched: Sequence[bool],
     ) -> _Option:  # fmt: skip
         shares = _log_softmax(logits)
         best = int(shares.argmax())
         value, share = parameter.values[best], float(np.exp(shares[best]))
-        said = [(item, n) for item in spans if isinstance(item[3], Parsed)
+        said = [(item, n) for item in spans if isinstance(item[3], Parsed) and item[2] > spans[0][2] - BEHIND
                 for n, offered in enumerate(parameter.values) if offered.value == item[3].value]  # fmt: skip
         if said:
             (first, last, score, found), index = next((pair for pair in said if pair[1] == best), said[0])
@@ -347,19 +366,25 @@ class _Reader:
         if matched[best] and share >= 0.5:
             form = next((form for form in value.forms if form and f" {form} " in padded(self._text)), self._text)
             return _Option(0.0, None, Parsed(value.value, form), float(shares[best]))
+        said_words = words_of(self._text, self._pieces, *spans[0][:2])
+        if share >= 0.5 and _akin(said_words, value.forms):
+            return _Option(spans[0][2], spans[0][:2], Parsed(value.value, said_words), float(shares[best]))
         declared = self._tool.properties[parameter.name]
         named = parameter.kind != _BOOLEAN and bool(declared.get("x-spoken") or declared.get("x-vocabulary"))
         # Words that are clearly pointed at and are no value are a name that nobody declared: asked about, never the nearest one.
         unknown = parameter.kind != _BOOLEAN and spans[0][2] > POINTED and isinstance(spans[0][3], Problem)
         if not unknown and share >= (STRICT if named else LOOSE):
             return _Option(0.0, None, Parsed(value.value, self._text.strip()), float(shares[best]), unnamed=True)
-        if parameter.name not in self._tool.required and self._own(*spans[0][:2]):
+        if parameter.name not in self._tool.required and (present <= 0.0 or self._own(*spans[0][:2])):
             return _Option(0.0, None, None)
         return _Option(spans[0][2], spans[0][:2], spans[0][3], float(shares[best]))
 
     def draft(self) -> Draft:
         """The call, its defaults filled in; a question where a value cannot be read or is missing."""
         chosen = self._best()
+        for name in self._options:
+            if name in self._tool.required and name not in chosen:
+                chosen = self._elsewhere(name, chosen)
         kept = {name: option for name, option in chosen.items() if option.found is not None}
         arguments = {name: kept[name].found for name in self._tool.properties if name in kept}
         values = {name: found.value for name, found in arguments.items() if isinstance(found, Parsed)}
@@ -373,17 +398,57 @@ class _Reader:
             sum(option.unnamed for option in kept.values()),
         )  # fmt: skip
 
+    def _loss(self, name: str) -> float:
+        """Log-probability that leaving a parameter out costs: least what nobody can read, most a choice, which is found nowhere else."""
+        options = self._options[name]
+        if name not in self._tool.required and all(isinstance(option.found, Problem) for option in options):
+            return BEHIND
+        return 2 * BEHIND - (0.0 if self._is_choice(name) else 1.0)
+
+    def _elsewhere(self, name: str, chosen: dict[str, _Option]) -> dict[str, _Option]:
+        """The same with a required parameter whose words are all another's, from the words that are left."""
+        taken = [option.span for option in chosen.values() if option.span is not None]
+        free = [
+            _Option(score, (first, last), found) for first, last, score, found in self._spans(name, taken)
+            if isinstance(found, Parsed) and not any(_overlap((first, last), span) for span in taken) and self._telling(first, last)
+        ]  # fmt: skip
+        return {**chosen, name: free[0]} if free else chosen
+
     def _best(self) -> dict[str, _Option]:
-        """Beam search over the parameters for the likeliest options whose spans do not overlap."""
+        """Beam search over the parameters for the likeliest options whose spans do not overlap: first what is required.
+
+        Two values never come from the same words: where every option clashes the parameter is left out. A required one may be even
+        where it need not, because its words may be all that another required one has, and its own stand elsewhere.
+        """
+        required = [name for name in self._options if name in self._tool.required]
         beam: list[tuple[float, dict[str, _Option]]] = [(0.0, {})]
-        for name, options in self._options.items():
-            wider = []
-            for total, held in beam:
-                free = [option for option in options if not any(_overlap(option.span, other.span) for other in held.values())]
-                # Where every option clashes, the parameter is left out: two values never come from the same words.
-                wider += [(total + option.score - option.behind, {**held, name: option}) for option in free] or [(total - 2 * BEHIND, held)]
-            beam = sorted(wider, key=lambda item: -item[0])[:BEAM]
+        for name in required:
+            beam = self._wider(beam, name, leave=len(required) > 1)
+        beam = [item for item in beam if item[1].keys() == beam[0][1].keys()]  # what is optional takes no words from what is required
+        for name in self._options:
+            if name not in required:
+                beam = self._wider(beam, name, leave=False)
         return beam[0][1]
+
+    def _wider(self, beam: list[tuple[float, dict[str, _Option]]], name: str, *, leave: bool) -> list[tuple[float, dict[str, _Option]]]:
+        """The likeliest of all that is held with each option of one more parameter. leave: also without it."""
+        found = []
+        for total, held in beam:
+            free = [option for option in self._options[name] if not any(_overlap(option.span, other.span) for other in held.values())]
+            found += [(total + option.score - option.behind, {**held, name: option}) for option in free]
+            if leave or not free:
+                found.append((total - self._loss(name), held))
+        return sorted(found, key=lambda item: -item[0])[:BEAM]
+
+    def _is_choice(self, name: str) -> bool:
+        return any(option.choice is not None for option in self._options[name])
+
+
+def _akin(said: str, forms: Sequence[str]) -> bool:
+    """Whether one word is a longer or shorter form of another: "weekly" and "week", "automatic" and "auto"."""
+    words = [word for word in said.lower().split() if word not in ("the", "a", "an", "on", "to")]
+    ends = [(words[0], form) for form in forms if " " not in form and len(form) >= _ROOT] if len(words) == 1 and len(words[0]) >= _ROOT else []
+    return any(word.startswith(form) or form.startswith(word) for word, form in ends)
 
 
 def _overlap(a: tuple[int, int] | None, b: tuple[int, int] | None) -> bool:

@@ -210,13 +210,13 @@ def test_a_span_inside_a_word_is_widened_to_the_word(pieces: WordPieces) -> None
     assert inner is not None and words_of(text, cut, *inner) == "22.5"
 
 
-def reader(pieces: WordPieces, text: str, schema: dict[str, object], name: str = "t") -> _Reader:
+def reader(pieces: WordPieces, text: str, schema: dict[str, object], name: str = "t", floor: float = 0.0) -> _Reader:
     tool = Tool.from_schema({"name": name, "parameters": schema})
     held = tool_text(tool.schema())
     zero = np.zeros(384, np.float32)
     vectors = ToolVectors(held, zero, zero, np.zeros((len(held.parameters), 384), np.float32), zero, (), ToolWords.of(held),
                           np.zeros((0, SIZE), np.float32), slots_of(held, [2, 3], pieces.wordlike()))  # fmt: skip
-    return _Reader(text, pieces.utterance(text), tool, vectors, NOW, len(text))
+    return _Reader(text, pieces.utterance(text), tool, vectors, NOW, len(text), floor)
 
 
 def test_two_parameters_never_take_their_values_from_the_same_words(pieces: WordPieces) -> None:
@@ -226,6 +226,53 @@ def test_two_parameters_never_take_their_values_from_the_same_words(pieces: Word
     found.read(0, 3.0, at_four, at_four, None, [])
     found.read(1, 3.0, at_seven, at_seven, None, [])
     assert dict(found.draft().call.arguments) == {"a": 4, "b": 7}
+
+
+def test_a_required_value_whose_words_are_all_anothers_comes_from_what_is_left(pieces: WordPieces) -> None:
+    both = {"type": "object", "required": ["a", "b"], "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}}
+    at_four = np.array([-9, -9, 5, -9, -5, -9], np.float32)  # ten nats and more for the other number
+    asked = reader(pieces, "set 4 on the", both)
+    here = reader(pieces, "set 4 on 7", both)
+    for found in (asked, here):
+        found.read(0, 3.0, at_four, at_four, None, [])
+        found.read(1, 3.0, at_four, at_four, None, [])
+    assert sorted(here.draft().call.arguments.values()) == [4, 7] and here.draft().question is None
+    assert list(asked.draft().call.arguments.values()) == [4]
+    assert asked.draft().question is not None and asked.draft().question.kind == "missing"
+
+
+def test_an_optional_value_takes_no_words_from_a_required_one(pieces: WordPieces) -> None:
+    both = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}}
+    found = reader(pieces, "set 4 on 7", both)
+    at_four = np.array([-9, -9, 9, -9, -9, -9], np.float32)
+    found.read(0, 3.0, at_four, at_four, None, [])
+    found.read(1, 9.0, at_four, at_four, None, [])
+    assert dict(found.draft().call.arguments) == {"a": 4}
+
+
+@pytest.mark.parametrize(
+    ("said", "given"), [("weekly", {"a": "week"}), ("week", {"a": "week"}), ("daily", None), ("we", None)]
+)
+def test_a_longer_form_of_a_value_is_that_value_where_the_network_means_it(
+    pieces: WordPieces, said: str, given: dict[str, str] | None
+) -> None:
+    schema = {"type": "object", "required": ["a"], "properties": {"a": {"type": "string", "enum": ["week", "month"]}}}
+    text = f"pay {said}"
+    found = reader(pieces, text, schema)
+    length = len(pieces.utterance(text))
+    start, end = np.full(length, -9, np.float32), np.full(length, -9, np.float32)
+    start[4], end[length - 2] = 9, 9
+    found.read(0, 3.0, start, end, np.array([1.0, 0.5], np.float32), [False, False])
+    draft = found.draft()
+    assert (dict(draft.call.arguments) if draft.question is None else None) == given
+
+
+@pytest.mark.parametrize(("present", "asks"), [(1.0, True), (-0.5, False)])
+def test_an_optional_choice_that_was_hardly_given_is_not_asked_about(pieces: WordPieces, present: float, asks: bool) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "enum": ["week", "month"]}}}
+    found = reader(pieces, "pay the kitchen", schema, floor=-1.5)
+    found.read(0, present, *(np.array([-9, -9, -9, -9, 9, 9, -9], np.float32)[:7],) * 2, np.zeros(2, np.float32), [False, False])
+    assert (found.draft().question is not None) == asks
 
 
 @pytest.mark.parametrize("required", [False, True])

@@ -94,7 +94,7 @@ def test_a_list_in_brackets_is_taken_whole() -> None:
 
 
 def test_a_percent_sign_belongs_to_its_number() -> None:
-    found = read("at 5% a year", "5%", {"type": "number"})
+    found = read("at 5% a year", "5%", {"type": "number", "description": "Rate of interest"})
     assert isinstance(found, Parsed) and found.value == 0.05
 
 
