@@ -13,12 +13,12 @@ from itertools import pairwise
 
 from voice_needle.route.numbers import read_number, tokenize
 
-JOINT = re.compile(
-    r"\b(?:oh )?(?:and )?(?:then|next|also|finally|afterwards|after that|in addition|plus|at the same time|when that's done|as well as|"
-    r"followed by|one more thing|while (?:you're|you are) at it)\b"
-    r"|\b(?:oh )?and\b",
-    re.IGNORECASE,
+_LINKS = (
+    r"then|next|also|finally|afterwards|after that|in addition|plus|at the same time|when that's done|as well as|"
+    r"followed by|one more thing|while (?:you're|you are) at it"
 )
+JOINT = re.compile(rf"\b(?:oh )?(?:and )?(?:{_LINKS})\b|\b(?:oh )?and\b", re.IGNORECASE)
+_LINK = re.compile(rf"\b(?:{_LINKS}|oh and)\b", re.IGNORECASE)
 _MARK = re.compile(r"[.;!?](?=\s)|,(?=\s)")
 _NOT = r"(?:do not|don't|dont|no need to|there is no need to|there's no need to|i don't want you to|i do not want you to)(?! forget)"
 _CONTRASTS = (  # "don't close the blinds, just turn on the light", "turn on the light but don't close the blinds"
@@ -47,6 +47,11 @@ def cuts(text: str, starts: Sequence[int]) -> list[Span]:
             if len(found) < CUTS and not near and end >= _SHORT and len(text) - begin >= _SHORT:
                 found.append((end, begin))
     return sorted(found)
+
+
+def linked(text: str) -> int:
+    """How many requests the words announce: one more than there are links stronger than "and"; 1 where there is none."""
+    return 1 + len(_LINK.findall(text))
 
 
 def _in_number(text: str, at: int) -> bool:

@@ -15,7 +15,7 @@ from voice_needle.route import guards
 from voice_needle.route.gate import Thresholds
 from voice_needle.route.stitch.annotate import annotated
 from voice_needle.route.stitch.cache import TOOLSETS, SchemaCache, ToolsetVectors, ToolVectors
-from voice_needle.route.stitch.clauses import best_parting, contrast, cuts
+from voice_needle.route.stitch.clauses import best_parting, contrast, cuts, linked
 from voice_needle.route.stitch.confidence import (
     FEATURES,
     Calibration,
@@ -33,6 +33,7 @@ from voice_needle.route.stitch.leftover import idle_clauses, unexplained
 from voice_needle.tools import Tool, Toolset
 
 _HOPELESS = 1e3  # a reading that only asks is worse than any parting that can be done
+_MISSED = 3.0  # log-probability that a reading loses for each request that was announced ("and then ...") and is not in it
 _SURELY = -0.05  # log-probability that one call is meant, from which the words are not parted
 SHORTLIST = 16  # tools that are compared with one another; more are first cut down by a dot product
 _ACTS = tuple(Tool.from_schema(schema) for schema in DIALOGUE_TOOLS)
@@ -227,7 +228,12 @@ class StitchRouter:
                 return None
             return look.score
 
-        found = best_parting(text, places, score, lambda count: (whole.score if not asks else -_HOPELESS) - whole.counted(count))
+        announced, known = linked(text), -_HOPELESS if asks else whole.score
+
+        def least(count: int) -> float:
+            return known - whole.counted(count) - _MISSED * max(0, min(announced, count) - len(whole.drafts))
+
+        found = best_parting(text, places, score, least)
         return [(part[0], look) for part in found if (look := looks[part]) is not None] if found else []
 
     def _look(

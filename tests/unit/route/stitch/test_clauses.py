@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voice_needle.route.stitch.clauses import CUTS, best_parting, contrast, cuts, partings
+from voice_needle.route.stitch.clauses import CUTS, best_parting, contrast, cuts, linked, partings
 
 
 def parts_of(text: str, starts: list[int] = []) -> list[list[str]]:  # noqa: B006 (never changed)
@@ -89,3 +89,17 @@ def test_no_request_begins_inside_a_number() -> None:
 def test_words_that_only_join_belong_to_no_part() -> None:
     text = "mow the lawn and while you are at it open the gate followed by the wake up call"
     assert parts_of(text)[-1] == ["mow the lawn", "open the gate", "the wake up call"]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("open the gate", 1),
+        ("play salt and pepper", 1),
+        ("open the gate and then feed the cat", 2),
+        ("stop baking oh and sprinklers on", 2),
+        ("open the gate and when that's done feed the cat followed by the dog", 3),
+    ],
+)
+def test_links_announce_requests_and_a_bare_and_does_not(text: str, count: int) -> None:
+    assert linked(text) == count
