@@ -16,6 +16,7 @@ from voice_needle.cli.common import config_options, json_option, print_json
 
 @click.command()
 @click.option("--router", "routers", is_flag=True, help="Only the routers: Stitch beside Needle v1's own graph.")
+@click.option("--instructions", is_flag=True, help="Only instructions a request of the routers, counted by valgrind: a quarter of an hour, with --quick two minutes.")
 @click.option("--dispatch", is_flag=True, help="Only the dispatcher: 50 calls a second.")
 @click.option("--duplex", is_flag=True, help="Only listening while speaking: full duplex beside half duplex.")
 @click.option("--seconds", type=float, default=60.0, show_default=True, help="How long --dispatch and --duplex run.")
@@ -24,6 +25,7 @@ from voice_needle.cli.common import config_options, json_option, print_json
 @json_option
 def bench(
     routers: bool,
+    instructions: bool,
     dispatch: bool,
     duplex: bool,
     seconds: float,
@@ -43,7 +45,11 @@ def bench(
     }
     console = Console(stderr=True)
     with console.status("Measuring ...") if console.is_terminal else console.status("", spinner="dots"):
-        if routers:
+        if instructions:
+            from voice_needle.evaluation.instructions import count_instructions
+
+            report["instructions"] = count_instructions(quick=quick)
+        elif routers:
             from voice_needle.evaluation.bench_router import bench_routers
 
             report["router"] = bench_routers(config, quick=quick)

@@ -28,14 +28,14 @@ def bench_routers(config: Config, *, quick: bool = False) -> dict[str, Any]:
     """{"stitch": {tools: times}, "needle_v1": times, "ratio_...", "file_mb", "rss_added_mb"}; times in ms on one thread."""
     from voice_needle.route.stitch.engine import StitchRouter
 
-    offered, requests = _requests(config)
+    offered, requests = bundled_requests(config)
     requests = requests[: 12 if quick else 60]
     router = StitchRouter(cache=config.data_dir / "cache", threads=1)
     context = RouteContext(now=RealClock().now())
     times: dict[int, list[float]] = {count: [] for count in COUNTS}
     for text, call in requests:
         for count in COUNTS:  # in turn, so that a slow moment of the machine slows all of them
-            tools = _around(offered, call.tool, count)
+            tools = around(offered, call.tool, count)
             router.prepare(tools)
             router.route(Transcript(text), tools, context)
             started = time.perf_counter()
@@ -57,7 +57,7 @@ def bench_routers(config: Config, *, quick: bool = False) -> dict[str, Any]:
     return report
 
 
-def _requests(config: Config) -> tuple[Toolset, list[tuple[str, Call]]]:
+def bundled_requests(config: Config) -> tuple[Toolset, list[tuple[str, Call]]]:
     """The bundled tools, and their scenarios that lead to one call."""
     from voice_needle.assembly import open_registry
     from voice_needle.evaluation.scenarios import FILE_NAME, load
@@ -75,7 +75,7 @@ def _requests(config: Config) -> tuple[Toolset, list[tuple[str, Call]]]:
     return registry.offered(), [found[index] for index in order]
 
 
-def _around(offered: Toolset, name: str, count: int) -> Toolset:
+def around(offered: Toolset, name: str, count: int) -> Toolset:
     """The tool that is meant and `count` - 1 others, the same ones each time."""
     others = [tool for tool in offered.values() if tool.name != name]
     chosen = np.random.default_rng(len(name)).permutation(len(others))[: count - 1]
@@ -89,7 +89,7 @@ def _needle(offered: Toolset, requests: Sequence[tuple[str, Call]]) -> dict[str,
 
         graph = NeedleGraph(threads=1)
         costs = [
-            graph.cost(text, _around(offered, call.tool, 10), [{"name": call.tool, "arguments": dict(call.arguments)}])
+            graph.cost(text, around(offered, call.tool, 10), [{"name": call.tool, "arguments": dict(call.arguments)}])
             for text, call in requests
         ]
     except (ImportError, VoiceNeedleError) as error:
