@@ -174,6 +174,8 @@ def judge(text: str, decision: Decision, tools: Mapping[str, Tool]) -> Judgement
     called = [tools[c.tool] for c in decision.calls if c.tool in tools]
     if _comes_too_late(words, decision.calls, tools):
         return Judgement("past", firm=True)
+    if _ALTERS.match(" ".join(strip_polite(tuple(words)))) and called and all(map(_looks_up, called)):
+        return Judgement("no tool fits", firm=True)
     reason = refusal(bare, called)
     if not reason:
         return Judgement()
@@ -188,6 +190,10 @@ _AHEAD = re.compile(
 _GONE = re.compile(
     r"\b(?:yesterday|ago|last (?:night|week|month|year|monday|tuesday|wednesday|thursday|friday|saturday|sunday))\b"
 )
+
+
+_LOOKING_UP = frozenset(["get", "gets", "check", "checks", "read", "reads", "query", "look", "looks"])
+_ALTERS = re.compile(r"^(?:change|adjust|raise|lower|increase|decrease|reduce|set(?! up\b))\b")  # what only tells does none of that
 
 
 def _comes_too_late(words: Sequence[str], calls: Sequence[Call], tools: Mapping[str, Tool]) -> bool:
@@ -281,6 +287,13 @@ def tells_only(tool: Tool) -> bool:
     if tool.plugin or not tool.policy.changes_state:
         return not tool.policy.changes_state
     return bool(_READING_VERBS.intersection([*tokenize(tool.description)[:1], *_words_of_name(tool)]))
+
+
+def _looks_up(tool: Tool) -> bool:
+    """Whether the tool surely does no more than look something up: by its policy, or a bare schema that is named or described so."""
+    if tool.plugin:
+        return not tool.policy.changes_state
+    return bool(_LOOKING_UP.intersection([*tokenize(tool.description)[:1], *_words_of_name(tool)[:2]]))
 
 
 def _words_of_name(tool: Tool) -> list[str]:

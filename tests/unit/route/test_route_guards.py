@@ -217,3 +217,24 @@ def test_nobody_can_be_reminded_of_something_before_it_is_said(text: str, messag
     call = Call(REMINDER.name, {"message": message, "date_time": when}, {"message": message, "date_time": when})
     found = check(text, Decision((call,), Outcome.ACT), {REMINDER.name: REMINDER})
     assert (found.reason == "past" and found.outcome is Outcome.DECLINE and not found.calls) is refused
+
+
+STATUS = Tool("get_appliance_status", "Check the state of an appliance.", {"type": "object", "properties": {"appliance": {"enum": ["oven"]}}})
+DOOR = Tool("door_status", "Show a sign on the door.", {"type": "object", "properties": {"sign": {"enum": ["private"]}}})
+PLUGIN = Tool("get_lamp", "Get the lamp.", plugin="lamp", policy=Policy(changes_state=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "tool", "declined"),
+    [
+        ("change the oven", STATUS, True),
+        ("please set the oven to hot", STATUS, True),
+        ("set up the status of the oven", STATUS, False),
+        ("is the oven on", STATUS, False),
+        ("set the door sign to private", DOOR, False),
+        ("change the lamp", PLUGIN, False),
+    ],
+)
+def test_who_wants_something_changed_is_not_told_about_it(text: str, tool: Tool, declined: bool) -> None:
+    found = check(text, Decision((Call(tool.name, {}, {}),), Outcome.ACT), {tool.name: tool})
+    assert (found.outcome is Outcome.DECLINE and found.reason == "no tool fits") is declined

@@ -25,7 +25,7 @@ from voice_needle.route.stitch.encoder.hints import mark, padded
 from voice_needle.route.stitch.encoder.network import WIDTH, Encoded, Floats, Network, Selected
 from voice_needle.route.stitch.encoder.overlap import stem
 from voice_needle.route.stitch.encoder.tokens import Pieces
-from voice_needle.route.stitch.schema_text import KINDS, ParameterText
+from voice_needle.route.stitch.schema_text import KINDS, ParameterText, words
 from voice_needle.route.units import read_unit
 from voice_needle.route.values import parse_value
 from voice_needle.route.whole_number import whole_number
@@ -155,7 +155,7 @@ def fill(
     for row, (held, tool) in enumerate(zip(vectors, tools, strict=True)):
         later = min((other.start for other in wanted if other.start > wanted[row].start), default=len(pieces))
         limit = int(pieces.spans[later, 0]) if later < len(pieces) - 1 else len(text)
-        reader = _Reader(text, pieces, tool, held, context, limit, floor)
+        reader = _Reader(text, pieces, tool, held, context, limit, floor, wanted[row].start)
         for column in range(len(held.text.parameters)):
             at = choices.get((row, column))
             logits = None if at is None else value[at]
@@ -237,9 +237,11 @@ class _Reader:
     """Collects the arguments of one call: options for each parameter, then the best set in which no two take the same words."""
 
     def __init__(
-        self, text: str, pieces: Pieces, tool: Tool, held: ToolVectors, context: RouteContext, limit: int, floor: float = 0.0
+        self, text: str, pieces: Pieces, tool: Tool, held: ToolVectors, context: RouteContext, limit: int, floor: float = 0.0,
+        begin: int = 1,
     ) -> None:  # fmt: skip
         self._floor = floor
+        self._begin = begin  # piece at which this call's words begin
         self._limit = limit  # character at which the next call's words begin
         self._text, self._pieces, self._tool, self._held, self._context = text, pieces, tool, held, context
         self._options: dict[str, list[_Option]] = {}
@@ -331,11 +333,11 @@ class _Reader:
         least = -math.inf if cannot_be or isinstance(found, Parsed) else score - BEHIND
         options = [
             _Option(score, (first, last), found, behind=OWN if free and self._own(first, last) else 0.0)
-            for first, last, score, found in spans if isinstance(found, Parsed) and score > least
+            for first, last, score, found in spans if isinstance(found, Parsed) and score > least and not (free and self._asks(first, last))
         ]  # fmt: skip
         if cannot_be:  # asked about, unless these words are another parameter's
             return [_Option(score, (first, last), found), *(option for option in options if not _overlap(option.span, (first, last)))]
-        if not options and not (optional and self._own(first, last)):
+        if not options and not (optional and self._own(first, last)) and not (free and self._asks(first, last)):
             options = [_Option(score, (first, last), found)]
         if optional:
             options.append(_Option(-BEHIND - present, None, None))
@@ -345,6 +347,13 @@ class _Reader:
         """Whether some words only name the tool: "the dishwasher" of a tool that starts the dishwasher is hardly one of its programs."""
         found = self._telling(first, last)
         return bool(found) and found <= self._held.words.head
+
+    def _asks(self, first: int, last: int) -> bool:
+        """Whether some words are the request itself: "reply" of "send a reply to Maya" is not what to reply, which is missing."""
+        named = {stem(word) for word in words(self._tool.name).split()}
+        said = self._telling(first, last)
+        alone = first <= self._begin <= last or (first > self._begin and said <= named)
+        return bool(said) and alone and self._telling(self._begin, last) <= self._held.words.head
 
     def _telling(self, first: int, last: int) -> set[str]:
         """Stems of the words that say something."""
@@ -411,6 +420,7 @@ class _Reader:
         free = [
             _Option(score, (first, last), found) for first, last, score, found in self._spans(name, taken)
             if isinstance(found, Parsed) and not any(_overlap((first, last), span) for span in taken) and self._telling(first, last)
+            and not self._asks(first, last)
         ]  # fmt: skip
         return {**chosen, name: free[0]} if free else chosen
 

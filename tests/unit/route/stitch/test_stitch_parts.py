@@ -210,8 +210,8 @@ def test_a_span_inside_a_word_is_widened_to_the_word(pieces: WordPieces) -> None
     assert inner is not None and words_of(text, cut, *inner) == "22.5"
 
 
-def reader(pieces: WordPieces, text: str, schema: dict[str, object], name: str = "t", floor: float = 0.0) -> _Reader:
-    tool = Tool.from_schema({"name": name, "parameters": schema})
+def reader(pieces: WordPieces, text: str, schema: dict[str, object], name: str = "t", floor: float = 0.0, described: str = "") -> _Reader:
+    tool = Tool.from_schema({"name": name, "description": described, "parameters": schema})
     held = tool_text(tool.schema())
     zero = np.zeros(384, np.float32)
     vectors = ToolVectors(held, zero, zero, np.zeros((len(held.parameters), 384), np.float32), zero, (), ToolWords.of(held),
@@ -248,6 +248,29 @@ def test_an_optional_value_takes_no_words_from_a_required_one(pieces: WordPieces
     found.read(0, 3.0, at_four, at_four, None, [])
     found.read(1, 9.0, at_four, at_four, None, [])
     assert dict(found.draft().call.arguments) == {"a": 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "given"),
+    [
+        ("send a reply to maya", "send a reply", None),
+        ("send a reply to maya", "reply", None),
+        ("send a reply to maya", "maya", "maya"),
+        ("send a reply to the reply team", "reply team", "reply team"),
+        ("reply thanks", "thanks", "thanks"),
+    ],
+)
+def test_the_request_itself_is_not_what_it_asks_to_send(pieces: WordPieces, text: str, said: str, given: str | None) -> None:
+    schema = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}
+    tool = Tool.from_schema({"name": "reply_to_message", "description": "Send somebody a reply.", "parameters": schema})
+    found = reader(pieces, text, schema, tool.name, described=tool.description)
+    first, last = pieces.utterance(text).cover(text.rindex(said), text.rindex(said) + len(said)) or (0, 0)
+    start, end = (np.full(len(pieces.utterance(text)), -30, np.float32) for _ in range(2))
+    start[first], end[last] = 30, 30
+    found.read(0, 3.0, start, end, None, [])
+    draft = found.draft()
+    assert draft.call.arguments.get("text") == given
+    assert given is not None or (draft.question is not None and draft.question.kind == "missing")
 
 
 @pytest.mark.parametrize(
