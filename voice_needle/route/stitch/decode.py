@@ -333,11 +333,13 @@ class _Reader:
         least = -math.inf if cannot_be or isinstance(found, Parsed) else score - BEHIND
         options = [
             _Option(score, (first, last), found, behind=OWN if free and self._own(first, last) else 0.0)
-            for first, last, score, found in spans if isinstance(found, Parsed) and score > least and not (free and self._asks(first, last))
+            for first, last, score, found in spans
+            if isinstance(found, Parsed) and score > least and (optional or not (free and self._asks(first, last)))
         ]  # fmt: skip
         if cannot_be:  # asked about, unless these words are another parameter's
             return [_Option(score, (first, last), found), *(option for option in options if not _overlap(option.span, (first, last)))]
-        if not options and not (optional and self._own(first, last)) and not (free and self._asks(first, last)):
+        says_nothing = self._own(first, last) if optional else free and self._asks(first, last)
+        if not options and not says_nothing:
             options = [_Option(score, (first, last), found)]
         if optional:
             options.append(_Option(-BEHIND - present, None, None))

@@ -273,6 +273,17 @@ def test_the_request_itself_is_not_what_it_asks_to_send(pieces: WordPieces, text
     assert given is not None or (draft.question is not None and draft.question.kind == "missing")
 
 
+def test_what_is_optional_may_be_named_by_the_request(pieces: WordPieces) -> None:
+    """ "Book a taxi" of book_taxi or the like: nothing is missing, and the word still says what kind."""
+    schema = {"type": "object", "properties": {"kind": {"type": "string"}}}
+    found = reader(pieces, "book a taxi", schema, "transport_book", described="Book a ride.")
+    first, last = pieces.utterance("book a taxi").cover(0, 4) or (0, 0)
+    start, end = (np.full(len(pieces.utterance("book a taxi")), -30, np.float32) for _ in range(2))
+    start[first], end[last] = 30, 30
+    found.read(0, 3.0, start, end, None, [])
+    assert dict(found.draft().call.arguments) == {"kind": "book"}
+
+
 @pytest.mark.parametrize(
     ("said", "given"), [("weekly", {"a": "week"}), ("week", {"a": "week"}), ("daily", None), ("we", None)]
 )
