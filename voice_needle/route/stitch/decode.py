@@ -458,9 +458,10 @@ class _Reader:
 
 def _akin(said: str, forms: Sequence[str]) -> bool:
     """Whether one word is a longer or shorter form of another: "weekly" and "week", "automatic" and "auto"."""
-    words = [word for word in said.lower().split() if word not in ("the", "a", "an", "on", "to")]
-    ends = [(words[0], form) for form in forms if " " not in form and len(form) >= _ROOT] if len(words) == 1 and len(words[0]) >= _ROOT else []
-    return any(word.startswith(form) or form.startswith(word) for word, form in ends)
+    telling = [word for word in said.lower().split() if word not in ("the", "a", "an", "on", "to")]
+    if len(telling) != 1 or len(telling[0]) < _ROOT:
+        return False
+    return any(telling[0].startswith(form) or form.startswith(telling[0]) for form in forms if " " not in form and len(form) >= _ROOT)
 
 
 def _overlap(a: tuple[int, int] | None, b: tuple[int, int] | None) -> bool:
