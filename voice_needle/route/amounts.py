@@ -26,6 +26,7 @@ _HINT = re.compile(
     r"\b(?:in|of|number of) (seconds|minutes|hours|percent|celsius|fahrenheit|meters|kilometers|miles|kilograms|pounds)\b"
 )
 _PERCENT = re.compile(r"per ?cent|%")
+_DECIMAL = re.compile(r"\b(?:decimals?|0\.\d+)\b")
 _RATE = re.compile(r"\b(?:rates?|returns?|yields?|growth|probabilit(?:y|ies)|chances?|fractions?|proportions?|shares?|confidence|interest)\b")
 _SECOND = Unit("second", "time", 1.0)
 
@@ -187,6 +188,8 @@ def _is_share(schema: Mapping[str, Any], integer: bool) -> bool:
     if isinstance(maximum, (int, float)):
         return maximum <= 1
     told = str(schema.get("description") or "").lower()
+    if _DECIMAL.search(told):  # "in decimal form, 5% is 0.05"
+        return not integer
     return not integer and not schema.get("x-unit") and bool(_RATE.search(told)) and not _PERCENT.search(told)
 
 

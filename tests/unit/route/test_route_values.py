@@ -101,7 +101,8 @@ READ: list[tuple[str, Mapping[str, Any], Any]] = [
     ("1e-9", NUMBER, 1e-9), ("5C", NUMBER, 5), ("100µF", NUMBER, 100), ("1,500kN", NUMBER, 1500),
     # a percentage where the schema does not count in percent
     ("5%", NUMBER, 5), ("5%", {"type": "number", "description": "Yearly growth rate"}, 0.05),
-    ("5%", {"type": "number", "description": "Interest rate in percent"}, 5), ("five percent", {"type": "number", "maximum": 1}, 0.05), ("five percent", {"type": "number", "maximum": 100}, 5),
+    ("5%", {"type": "number", "description": "Interest rate in percent"}, 5),
+    ("5%", {"type": "number", "description": "Interest rate in decimal form, 5% is 0.05"}, 0.05), ("five percent", {"type": "number", "maximum": 1}, 0.05), ("five percent", {"type": "number", "maximum": 100}, 5),
     ("five percent", {"type": "number", "description": "Yearly rate in percent"}, 5), ("five percent", INTEGER, 5),
     # durations
     ("ten minutes", DURATION, "PT10M"), ("an hour and a half", DURATION, "PT1H30M"), ("half an hour", DURATION, "PT30M"),

@@ -312,8 +312,14 @@ class StitchRouter:
 
 
 def _repeated(drafts: Sequence[Draft]) -> set[int]:
-    """The calls that equal one before them."""
-    return {
-        number for number, draft in enumerate(drafts)
-        if any(draft.call.tool == other.call.tool and draft.call.arguments == other.call.arguments for other in drafts[:number])
-    }  # fmt: skip
+    """The calls that equal one before them, or say in the same words a part of what another call of the tool says."""
+    calls = [draft.call for draft in drafts]
+    again = {number for number, call in enumerate(calls) if any(call.tool == other.tool and call.arguments == other.arguments for other in calls[:number])}
+    return again | {number for number, call in enumerate(calls) if any(_within(call, other) for other in calls)}
+
+
+def _within(call: Call, other: Call) -> bool:
+    """Whether each argument is the other's from the same words, and the other has more."""
+    said = {name: (value, call.evidence.get(name)) for name, value in call.arguments.items()}
+    more = {name: (value, other.evidence.get(name)) for name, value in other.arguments.items()}
+    return call.tool == other.tool and 0 < len(said) < len(more) and all(more.get(name) == pair for name, pair in said.items())

@@ -405,3 +405,19 @@ def test_the_same_call_twice_in_a_breath_is_made_once() -> None:
     drafts = [Draft(call, None) for call in (warm, warmer, replace(warm, evidence={"degrees": "180"}))]
     assert _repeated(drafts) == {2}
     assert _repeated(drafts[:2]) == set()
+
+
+def test_a_part_of_what_another_call_says_is_no_call_of_its_own() -> None:
+    part, whole = {"a": "yellow", "b": "blue"}, {"a": "yellow", "b": "blue", "level": 60}
+    said = {"a": "yellow", "b": "blue", "level": "sixty"}
+
+    def again(*calls: Call) -> set[int]:
+        return _repeated([Draft(call, None) for call in calls])
+
+    full = Call("mix", whole, said)
+    assert again(Call("mix", part, {"a": "yellow", "b": "blue"}), full) == {0}
+    assert again(full, Call("mix", part, {"a": "yellow", "b": "blue"})) == {1}
+    assert again(Call("mix", {"a": "red", "b": "blue"}, {"a": "red", "b": "blue"}), full) == set()
+    assert again(Call("mix", part, {"a": "the yellow one", "b": "blue"}), full) == set()
+    assert again(Call("stir", part, {"a": "yellow", "b": "blue"}), full) == set()
+    assert again(Call("mix", {}, {}), full) == set()
