@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from voice_needle.errors import ModelCorrupt
-from voice_needle.route.stitch.decode import Draft, Place, log_share
+from voice_needle.route.stitch.arguments import Draft
+from voice_needle.route.stitch.decode import Place, log_share
 from voice_needle.route.stitch.encoder.network import Floats, Selected
 
 FEATURES = (

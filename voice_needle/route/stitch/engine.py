@@ -14,6 +14,7 @@ from voice_needle.events import Call, Decision, DialogueAct, Outcome, RouteConte
 from voice_needle.route import guards
 from voice_needle.route.gate import Thresholds
 from voice_needle.route.stitch.annotate import annotated
+from voice_needle.route.stitch.arguments import Draft
 from voice_needle.route.stitch.cache import TOOLSETS, SchemaCache, ToolsetVectors, ToolVectors
 from voice_needle.route.stitch.clauses import best_parting, contrast, cuts, linked
 from voice_needle.route.stitch.confidence import (
@@ -25,7 +26,7 @@ from voice_needle.route.stitch.confidence import (
     together,
     with_left,
 )
-from voice_needle.route.stitch.decode import Draft, Place, fill, lists, one_list, places
+from voice_needle.route.stitch.decode import Place, fill, lists, one_list, places
 from voice_needle.route.stitch.dialogue import DIALOGUE_TOOLS, act_of
 from voice_needle.route.stitch.encoder.network import Encoded, Floats, Network, Selected
 from voice_needle.route.stitch.encoder.tokens import Pieces

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from voice_needle.errors import ModelCorrupt
 from voice_needle.events import Call, RouteContext
+from voice_needle.route.stitch.arguments import Draft, Reader, likely_spans, words_of
 from voice_needle.route.stitch.cache import ToolVectors
 from voice_needle.route.stitch.confidence import FEATURES, Calibration, Curve, Prior, Trees
-from voice_needle.route.stitch.decode import Draft, _Reader, likely_spans, places, words_of
+from voice_needle.route.stitch.decode import places
 from voice_needle.route.stitch.encoder.hints import mark, padded
 from voice_needle.route.stitch.encoder.hints import places as form_places
 from voice_needle.route.stitch.encoder.network import Selected
@@ -210,13 +211,13 @@ def test_a_span_inside_a_word_is_widened_to_the_word(pieces: WordPieces) -> None
     assert inner is not None and words_of(text, cut, *inner) == "22.5"
 
 
-def reader(pieces: WordPieces, text: str, schema: dict[str, object], name: str = "t", floor: float = 0.0, described: str = "") -> _Reader:
+def reader(pieces: WordPieces, text: str, schema: dict[str, object], name: str = "t", floor: float = 0.0, described: str = "") -> Reader:
     tool = Tool.from_schema({"name": name, "description": described, "parameters": schema})
     held = tool_text(tool.schema())
     zero = np.zeros(384, np.float32)
     vectors = ToolVectors(held, zero, zero, np.zeros((len(held.parameters), 384), np.float32), zero, (), ToolWords.of(held),
                           np.zeros((0, SIZE), np.float32), slots_of(held, [2, 3], pieces.wordlike()))  # fmt: skip
-    return _Reader(text, pieces.utterance(text), tool, vectors, NOW, len(text), floor)
+    return Reader(text, pieces.utterance(text), tool, vectors, NOW, len(text), floor)
 
 
 def test_two_parameters_never_take_their_values_from_the_same_words(pieces: WordPieces) -> None:

@@ -13,7 +13,7 @@ import pytest
 from voice_needle.events import RouteContext
 from voice_needle.route.amounts import Parsed, Problem
 from voice_needle.route.fill import complete_call
-from voice_needle.route.stitch.decode import _Reader
+from voice_needle.route.stitch.arguments import Reader
 from voice_needle.route.stitch.encoder.overlap import ToolWords
 from voice_needle.route.stitch.encoder.tokens import Pieces
 from voice_needle.route.stitch.schema_text import tool_text
@@ -36,7 +36,7 @@ def read(text: str, said: str, schema: dict[str, Any], name: str = "value") -> P
     last = next(at for at in range(1, len(pieces)) if pieces.spans[at, 1] == text.index(said) + len(said))
     start, end = np.full(len(pieces), -20.0, np.float32), np.full(len(pieces), -20.0, np.float32)
     start[first] = end[last] = 20.0
-    reader = _Reader(text, pieces, tool, held, RouteContext(now=datetime(2026, 11, 21, 10, tzinfo=UTC)), len(text))
+    reader = Reader(text, pieces, tool, held, RouteContext(now=datetime(2026, 11, 21, 10, tzinfo=UTC)), len(text))
     reader.read(0, 5.0, start, end, None, [])
     return reader._options[name][0].found
 
