@@ -44,15 +44,12 @@ def _difference(valgrind: str, name: str) -> float:
 
 def _executed(valgrind: str, name: str, times: int) -> int:
     command = [valgrind, "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", sys.executable, "-m", __name__, name, str(times)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}  # the same sets in the same order each time
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     total = _TOTAL.search(done.stderr)
     if done.returncode or total is None:
         raise VoiceNeedleError(f"valgrind could not count what {name} executes.", fix=" ".join(command))
     return int(total[1].replace(",", ""))
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}  # the same sets in the same order each time
 
 
 def run(name: str, times: int) -> None:

@@ -192,7 +192,6 @@ _GONE = re.compile(
 )
 
 
-_LOOKING_UP = frozenset(["get", "gets", "check", "checks", "read", "reads", "query", "look", "looks"])
 _ALTERS = re.compile(r"^(?:change|adjust|raise|lower|increase|decrease|reduce|set(?! up\b))\b")  # what only tells does none of that
 
 
@@ -289,11 +288,12 @@ def tells_only(tool: Tool) -> bool:
     return bool(_READING_VERBS.intersection([*tokenize(tool.description)[:1], *_words_of_name(tool)]))
 
 
+_LOOKING_UP = frozenset(["get", "gets", "read", "reads", "query", "look"])  # "check" also checks out
+
+
 def _looks_up(tool: Tool) -> bool:
-    """Whether the tool surely does no more than look something up: by its policy, or a bare schema that is named or described so."""
-    if tool.plugin:
-        return not tool.policy.changes_state
-    return bool(_LOOKING_UP.intersection([*tokenize(tool.description)[:1], *_words_of_name(tool)[:2]]))
+    """Whether the tool surely does no more than look something up: known to change nothing, or a bare schema called get_this or query_that."""
+    return not _changes(tool) and (bool(tool.plugin) or not _LOOKING_UP.isdisjoint(_words_of_name(tool)[:2]))
 
 
 def _words_of_name(tool: Tool) -> list[str]:

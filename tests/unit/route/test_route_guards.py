@@ -221,6 +221,8 @@ def test_nobody_can_be_reminded_of_something_before_it_is_said(text: str, messag
 
 STATUS = Tool("get_appliance_status", "Check the state of an appliance.", {"type": "object", "properties": {"appliance": {"enum": ["oven"]}}})
 DOOR = Tool("door_status", "Show a sign on the door.", {"type": "object", "properties": {"sign": {"enum": ["private"]}}})
+CHECK_OUT = Tool("late_check_out", "Ask for a later check-out.")
+RECEIPTS = Tool("set_read_receipts", "Switch read receipts on or off.")
 PLUGIN = Tool("get_lamp", "Get the lamp.", plugin="lamp", policy=Policy(changes_state=True))
 
 
@@ -233,6 +235,8 @@ PLUGIN = Tool("get_lamp", "Get the lamp.", plugin="lamp", policy=Policy(changes_
         ("is the oven on", STATUS, False),
         ("set the door sign to private", DOOR, False),
         ("change the lamp", PLUGIN, False),
+        ("change the check out to noon", CHECK_OUT, False),
+        ("set read receipts to on", RECEIPTS, False),
     ],
 )
 def test_who_wants_something_changed_is_not_told_about_it(text: str, tool: Tool, declined: bool) -> None:

@@ -334,7 +334,7 @@ class Reader:
 
 def _akin(said: str, forms: Sequence[str]) -> bool:
     """Whether one word is a longer or shorter form of another: "weekly" and "week", "automatic" and "auto"."""
-    telling = [word for word in said.lower().split() if word not in ("the", "a", "an", "on", "to")]
+    telling = [word for word in said.lower().split() if stem(word) not in _LITTLE]
     if len(telling) != 1 or len(telling[0]) < _ROOT:
         return False
     return any(telling[0].startswith(form) or form.startswith(telling[0]) for form in forms if " " not in form and len(form) >= _ROOT)
